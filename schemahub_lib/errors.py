@@ -1,0 +1,81 @@
+"""Every error SchemaHub raises on purpose. Each message says what happened, where, and what to do.
+
+SchemaHubError                 exit code 1
+├── UsageError                 2  wrong flag, setting or file; nothing was started. Fix it; retrying cannot help
+│   └── MappingError           2  a mapping YAML is refused; carries file and line of every problem
+├── ExchangeError                 one product of one exchange failed; the others go on (run ends 3, partial)
+│   ├── RequestRejected           the exchange refused the request (unknown product, bad parameter); do not retry
+│   ├── ExchangeUnavailable       throttled, down or in maintenance until the retry deadline; run again later
+│   └── UnexpectedResponse        the answer is not what the API documents; nothing of the page was kept
+├── PublishRefused                another run kept publishing first; nothing was written. Run again
+├── StateCorrupt                  a watermark state file is missing or altered; see the message for the rebuild
+└── Interrupted                130  Ctrl-C; what was published stays, the rest is fetched by the next run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SchemaHubError(Exception):
+    exit_code = 1
+
+
+class UsageError(SchemaHubError):
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a mapping file. Lines and columns count from 1; line 0 means the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+class MappingError(UsageError):
+    """All problems found in one mapping file, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ExchangeError(SchemaHubError):
+    """A failure that concerns one exchange, and usually one product of it."""
+
+    def __init__(self, message: str, *, exchange: str, endpoint: str, product: str | None = None) -> None:
+        self.exchange, self.endpoint, self.product = exchange, endpoint, product
+        where = " ".join(part for part in (exchange, product, endpoint) if part)
+        super().__init__(f"{where}: {message}")
+
+
+class RequestRejected(ExchangeError):
+    pass
+
+
+class ExchangeUnavailable(ExchangeError):
+    pass
+
+
+class UnexpectedResponse(ExchangeError):
+    pass
+
+
+class PublishRefused(SchemaHubError):
+    pass
+
+
+class StateCorrupt(SchemaHubError):
+    pass
+
+
+class Interrupted(SchemaHubError):
+    exit_code = 130

@@ -1,0 +1,187 @@
+"""What an exchange is to the rest of SchemaHub: data about it, requests it understands, answers it can read.
+
+A connector does no I/O. Its methods are conversations (`Flow`): they yield a `Request`, are sent the `Response`, and
+yield `Page`s of trades. One `HttpClient` holds every conversation, so live fetching, recorded answers and the
+simulator differ by a base URL only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+from schemahub_lib.errors import UnexpectedResponse
+from schemahub_lib.exchanges import rows
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.schemas import Table
+from schemahub_lib.watermark import Watermark
+
+A = TypeVar("A")
+# What a connector makes of a page: the one it asked for; perhaps not; certainly another one.
+Verdict = Literal["good", "doubtful", "stale"]
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A market. `symbol` is its spelling in the raw table; `aliases` are other names users may type for it."""
+
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    status: str
+    tradable: bool
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def canonical_symbol(self) -> str:
+        """`BASE-QUOTE` in common tickers."""
+        return f"{self.base_asset}-{self.quote_asset}"
+
+
+class Exchange(ABC):
+    """One exchange. Differences are class attributes; code only where behaviour differs."""
+
+    name: ClassVar[str]  # 'coinbase': the source's name in commands, tables and files
+    base_url: ClassVar[str]
+    rate_limit: ClassVar[RateLimit]
+    page_size: ClassVar[int]
+    raw_table: ClassVar[Table]
+    id_column: ClassVar[str]  # in raw_table
+    symbol_column: ClassVar[str]
+    time_column: ClassVar[str]
+    tickers: ClassVar[Mapping[str, str]] = {}  # common tickers of the assets that the exchange calls otherwise
+    quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
+
+    @abstractmethod
+    def products(self) -> Flow[list[Product]]:
+        """Ask for every market there is. Raises UnexpectedResponse when the list has another shape."""
+
+    @abstractmethod
+    def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
+        """Fetch `product`'s trades oldest first: after a watermark, or from a time on (inclusive).
+
+        Ends at the head of the tape, or before the first trade at or after `until`. Yields only full pages:
+        everything up to a page's cursor has been yielded. Raises UnexpectedResponse.
+        """
+
+    @abstractmethod
+    def trouble(self, response: Response) -> Trouble | None:
+        """What `response` reports as wrong, in the exchange's own way of saying it; None for a good answer."""
+
+    @abstractmethod
+    def sign(self, request: Request, credentials: Credentials, now: float) -> Request:
+        """`request` with the headers that authenticate it. `now` is seconds since 1970. Raises UsageError."""
+
+    def pause_after(self, response: Response) -> float:
+        """Seconds for which everyone should hold back after `response`, because the exchange says it has counted more
+        than we have; 0 where it says nothing."""
+        return 0.0
+
+    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
+        """Base and quote, in common tickers, of a symbol that no product list has any more; None when unsure."""
+        for quote in sorted(self.quote_assets, key=len, reverse=True):
+            if symbol.endswith(quote) and symbol != quote:
+                return self.ticker(symbol.removesuffix(quote)), self.ticker(quote)
+        return None
+
+    def ticker(self, asset: str) -> str:
+        """The common ticker of an asset."""
+        return self.tickers.get(asset, asset)
+
+    def time_of(self, record: Record) -> int:
+        """When a trade executed, in microseconds since 1970."""
+        return rows.microseconds(record[self.time_column], self.raw_table.column(self.time_column).time_encoding)
+
+    def between(
+        self, entries: Sequence[rows.Entry], start: Watermark | datetime, until: datetime | None
+    ) -> tuple[Sequence[rows.Entry], bool]:
+        """Those of a page's entries, oldest first, that are not older than `start` and older than `until`.
+
+        Also whether `until` was reached. Rejected rows go with the trade before them.
+        """
+        first, end = 0, len(entries)
+        if isinstance(start, datetime):
+            since = (start - rows.EPOCH) // rows.MICROSECOND
+            for place, entry in enumerate(entries):
+                if not isinstance(entry, Rejected):
+                    if self.time_of(entry) >= since:
+                        break
+                    first = place + 1
+        if until is not None:
+            limit = (until - rows.EPOCH) // rows.MICROSECOND
+            past = (i for i, e in enumerate(entries) if not isinstance(e, Rejected) and self.time_of(e) >= limit)
+            end = next(past, end)
+        return entries[first:end], end < len(entries)
+
+    def parse(self, response: Response, depth: int, expected: str) -> Any:
+        """`rows.parse` of a body. Raises UnexpectedResponse when it is no JSON."""
+        try:
+            return rows.parse(response.text, depth)
+        except ValueError as error:
+            raise self.unexpected(response, expected) from error
+
+    def unexpected(self, response: Response, expected: str) -> UnexpectedResponse:
+        """The error for an answer that has another shape than documented."""
+        request = response.request
+        return UnexpectedResponse(
+            f"expected {expected}, but the answer is {len(response.text)} characters that begin "
+            f"{response.text[:80]!r}. Nothing of it was kept; if it stays so, the exchange has changed its API",
+            exchange=self.name,
+            endpoint=request.path,
+            product=request.product,
+        )
+
+
+def ask(request: Request) -> Flow[Response]:
+    """Put a request to whoever drives the flow."""
+    response = yield request
+    assert response is not None
+    return response
+
+
+def ask_until_believed(
+    exchange: Exchange, request: Request, read: Callable[[Response], A], judge: Callable[[A], Verdict]
+) -> Flow[A]:
+    """Ask until the answer can be believed, because caches at the exchanges' edge now and then repeat another page.
+
+    A doubtful answer (ids are missing where they should go on: skipped by the exchange, or a stale page) is believed
+    when it comes twice in a row. Raises UnexpectedResponse when it never settles.
+    """
+    doubted = None
+    for _ in range(TRIES):
+        response = yield from ask(request)
+        answer = read(response)
+        verdict = judge(answer)
+        if verdict == "good" or (verdict == "doubtful" and response.text == doubted):
+            return answer
+        doubted = response.text if verdict == "doubtful" else None
+    raise exchange.unexpected(response, f"the page asked for ({request.query}), and not another one {TRIES} times")
+
+
+def status_trouble(response: Response, message: str) -> Trouble | None:
+    """What the HTTP status alone says is wrong; `message` is the exchange's explanation."""
+    if response.status < 300:
+        return None
+    told = f"HTTP {response.status}: {message}"
+    if response.status in (418, 429):
+        return Trouble("throttled", told, _retry_after(response))
+    if response.status >= 500 or response.status == 408:
+        return Trouble("unavailable", told, _retry_after(response))
+    return Trouble("rejected", told)
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds to wait: `Retry-After` as a number, or as a date counted from the answer's own `Date`."""
+    told = response.headers.get("retry-after", "")
+    if told.isascii() and told.isdigit():
+        return float(told)
+    try:
+        until, since = parsedate_to_datetime(told), parsedate_to_datetime(response.headers["date"])
+        return max((until - since).total_seconds(), 0.0)
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,99 @@
+"""What connectors describe and the client sends: requests, responses, pages. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a REST API, relative to the exchange's base URL.
+
+    `weight` is what the call costs in the exchange's own unit (Binance weights; 1 elsewhere); `scope` names the rate
+    bucket where the exchange counts per product (Kraken); `product` is only for error messages.
+    """
+
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 1
+    scope: str = ""
+    product: str | None = None
+
+    @property
+    def query(self) -> str:
+        """The parameters as they go over the wire, which is what signatures are made over."""
+        return urlencode(self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete HTTP answer. `headers` has lower-case names; `text` is the decoded body; `size` its bytes received."""
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    size: int = 0
+
+
+# A trade in the exchange's own field names: ids, prices and sizes as text, exactly as sent.
+Record = dict[str, str | int | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that cannot be a trade: kept aside with the reason, in the exchange's own words."""
+
+    reason: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Trades of one stream, oldest first, without gap after the previous page. `cursor` continues after the last."""
+
+    records: list[Record]
+    rejected: list[Rejected]
+    cursor: str
+
+
+T = TypeVar("T")
+# A conversation with an exchange: yields requests and is sent their responses; yields pages and is sent None.
+# It ends when it is caught up, so there is no second flag for 'has more'.
+Flow = Generator[Request | Page, Response | None, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What an answer says is wrong. `throttled` and `unavailable` are worth another try, `rejected` is not."""
+
+    kind: Literal["throttled", "unavailable", "rejected"]
+    message: str
+    retry_after: float | None = None  # seconds, where the exchange said so
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What an exchange allows one IP: `units` of weight per `seconds`, of which `burst` may come at once.
+
+    With `per_scope` each `Request.scope` has a budget of its own.
+    """
+
+    units: float
+    seconds: float
+    burst: float
+    per_scope: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An exchange API key. Its repr shows no secret."""
+
+    key: str
+    secret: str = field(repr=False)
+    passphrase: str = field(default="", repr=False)

@@ -1,0 +1,135 @@
+"""Table schemas as plain data: the one description that DDL, Arrow batches, ledgers and mappings all read.
+
+An exchange's raw table is declared in its own file under `exchanges/`; what every table shares, the unified target
+and the ledgers are here. Types are Spark SQL names; every TIMESTAMP is UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SqlType = Literal["STRING", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMP"]
+# How a TIMESTAMP column is spelled in the records a connector yields.
+TimeEncoding = Literal["iso8601", "epoch_s", "epoch_ms_or_us", "datetime"]
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: SqlType
+    comment: str = ""
+    required: bool = False  # a record without it is quarantined
+    time_encoding: TimeEncoding = "datetime"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns in order, its day-partition column, its sort order and its key."""
+
+    name: str
+    columns: tuple[Column, ...]
+    partition_by_day: str | None = None
+    sort_by: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    partition_by: str | None = None  # identity partition
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`. Raises KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+# Added to every raw row by SchemaHub.
+SOURCE = Column("_source", "STRING", "exchange the row came from, e.g. 'binance'", required=True)
+INGEST_TS = Column("_source_ingest_ts", "TIMESTAMP", "when the row was fetched", required=True)
+RAW_PAYLOAD = Column("_raw_payload", "STRING", "the exchange's own JSON for this trade, character for character")
+RAW_COMMON = (SOURCE, INGEST_TS, RAW_PAYLOAD)
+
+TRADES_UNIFIED = Table(
+    "trades_unified",
+    (
+        Column("exchange", "STRING", "COINBASE, BINANCE, KRAKEN", required=True),
+        Column("symbol", "STRING", "the venue's own spelling", required=True),
+        Column("trade_id", "STRING", "unique within exchange and symbol", required=True),
+        Column("side", "STRING", "the taker's side, BUY or SELL; null when the source does not tell"),
+        Column("price", "DOUBLE", "in quote asset", required=True),
+        Column("quantity", "DOUBLE", "in base asset", required=True),
+        Column("trade_ts", "TIMESTAMP", "when the trade executed", required=True),
+        Column("ingest_ts", "TIMESTAMP", "when this row was written here", required=True),
+        Column("canonical_symbol", "STRING", "BASE-QUOTE in common tickers, e.g. BTC-USD"),
+        Column("base_asset", "STRING", "e.g. BTC"),
+        Column("quote_asset", "STRING", "e.g. USD"),
+    ),
+    partition_by_day="trade_ts",
+    sort_by=("symbol", "trade_ts"),
+    key=("exchange", "symbol", "trade_id"),
+)
+TARGETS = {TRADES_UNIFIED.name: TRADES_UNIFIED}
+
+WATERMARKS = Table(
+    "schemahub_watermarks",
+    (
+        Column("source", "STRING"),
+        Column("stream", "STRING", "the product, in the venue's spelling"),
+        Column("last_trade_id", "STRING"),
+        Column("last_ts", "TIMESTAMP"),
+        Column("cursor", "STRING", "the exchange's continuation token, verbatim"),
+        Column("snapshot_id", "BIGINT", "raw snapshot that carries this watermark"),
+        Column("run_id", "STRING"),
+        Column("updated_at", "TIMESTAMP"),
+    ),
+    partition_by="source",
+)
+RUNS = Table(
+    "schemahub_runs",
+    (
+        Column("run_id", "STRING"),
+        Column("job", "STRING", "ingest or unify"),
+        Column("source", "STRING", "exchange, or the target table for unify"),
+        Column("status", "STRING", "ok, partial, failed, nothing_new or interrupted"),
+        Column("started_at", "TIMESTAMP"),
+        Column("seconds", "DOUBLE"),
+        Column("rows", "BIGINT", "rows published"),
+        Column("duplicates", "BIGINT", "rows dropped because they were there already"),
+        Column("quarantined", "BIGINT"),
+        Column("requests", "BIGINT"),
+        Column("retries", "BIGINT"),
+        Column("throttled", "BIGINT", "answers that said 'too many requests'"),
+        Column("bytes", "BIGINT", "response bytes received"),
+        Column("lag_seconds", "DOUBLE", "age of the newest trade published, at the end of the run"),
+        Column("error", "STRING"),
+    ),
+)
+QUARANTINE = Table(
+    "schemahub_quarantine",
+    (
+        Column("quarantine_id", "STRING", "sha256 of source, stream and payload: equal rows are the same finding"),
+        Column("source", "STRING"),
+        Column("stream", "STRING"),
+        Column("reason", "STRING"),
+        Column("payload", "STRING"),
+        Column("run_id", "STRING"),
+        Column("quarantined_at", "TIMESTAMP"),
+    ),
+)
+PRODUCTS = Table(
+    "schemahub_products",
+    (
+        Column("source", "STRING"),
+        Column("symbol", "STRING", "as it stands in the raw table"),
+        Column("canonical_symbol", "STRING"),
+        Column("base_asset", "STRING"),
+        Column("quote_asset", "STRING"),
+        Column("status", "STRING", "the exchange's own word, e.g. online, TRADING"),
+        Column("updated_at", "TIMESTAMP"),
+    ),
+    partition_by="source",
+)
+LEDGERS = (WATERMARKS, RUNS, QUARANTINE, PRODUCTS)
