@@ -7,6 +7,7 @@ simulator differ by a base URL only.
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
-from schemahub_lib.errors import UnexpectedResponse
+from schemahub_lib.errors import UnexpectedResponse, UsageError
 from schemahub_lib.exchanges import rows
 from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
 from schemahub_lib.schemas import Table
@@ -48,6 +49,7 @@ class Exchange(ABC):
 
     name: ClassVar[str]  # 'coinbase': the source's name in commands, tables and files
     base_url: ClassVar[str]
+    time_path: ClassVar[str]  # answers with the exchange's clock: cheap, and proof that it is reached
     rate_limit: ClassVar[RateLimit]
     page_size: ClassVar[int]
     raw_table: ClassVar[Table]
@@ -82,6 +84,10 @@ class Exchange(ABC):
         than we have; 0 where it says nothing."""
         return 0.0
 
+    def resume_cursor(self, trade_id: str, when: datetime) -> str:
+        """A cursor that continues after a stream's last trade, for a watermark rebuilt from rows."""
+        return trade_id
+
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         """Base and quote, in common tickers, of a symbol that no product list has any more; None when unsure."""
         for quote in sorted(self.quote_assets, key=len, reverse=True):
@@ -97,26 +103,24 @@ class Exchange(ABC):
         """When a trade executed, in microseconds since 1970."""
         return rows.microseconds(record[self.time_column], self.raw_table.column(self.time_column).time_encoding)
 
-    def between(
-        self, entries: Sequence[rows.Entry], start: Watermark | datetime, until: datetime | None
-    ) -> tuple[Sequence[rows.Entry], bool]:
-        """Those of a page's entries, oldest first, that are not older than `start` and older than `until`.
+    def since(self, entries: Sequence[rows.Entry], start: datetime) -> Sequence[rows.Entry]:
+        """A page's entries, oldest first, without the trades older than `start` that it begins with."""
+        limit, first = rows.since_epoch(start), 0
+        for place, entry in enumerate(entries):
+            if not isinstance(entry, Rejected):
+                if self.time_of(entry) >= limit:
+                    break
+                first = place + 1
+        return entries[first:]
 
-        Also whether `until` was reached. Rejected rows go with the trade before them.
-        """
-        first, end = 0, len(entries)
-        if isinstance(start, datetime):
-            since = (start - rows.EPOCH) // rows.MICROSECOND
-            for place, entry in enumerate(entries):
-                if not isinstance(entry, Rejected):
-                    if self.time_of(entry) >= since:
-                        break
-                    first = place + 1
+    def upto(self, entries: Sequence[rows.Entry], until: datetime | None) -> tuple[Sequence[rows.Entry], bool]:
+        """A page's entries before the first trade at or after `until`, and whether there is one."""
         if until is not None:
-            limit = (until - rows.EPOCH) // rows.MICROSECOND
-            past = (i for i, e in enumerate(entries) if not isinstance(e, Rejected) and self.time_of(e) >= limit)
-            end = next(past, end)
-        return entries[first:end], end < len(entries)
+            limit = rows.since_epoch(until)
+            for place, entry in enumerate(entries):
+                if not isinstance(entry, Rejected) and self.time_of(entry) >= limit:
+                    return entries[:place], True
+        return entries, False
 
     def parse(self, response: Response, depth: int, expected: str) -> Any:
         """`rows.parse` of a body. Raises UnexpectedResponse when it is no JSON."""
@@ -173,6 +177,17 @@ def status_trouble(response: Response, message: str) -> Trouble | None:
     if response.status >= 500 or response.status == 408:
         return Trouble("unavailable", told, _retry_after(response))
     return Trouble("rejected", told)
+
+
+def decode_secret(exchange: Exchange, credentials: Credentials) -> bytes:
+    """The signing secret, which exchanges hand out as base64. Raises UsageError."""
+    variable = f"SCHEMAHUB_{exchange.name.upper()}_SECRET"
+    if not credentials.secret:
+        raise UsageError(f"{exchange.name}: a key needs its secret too: set {variable}")
+    try:
+        return base64.b64decode(credentials.secret, validate=True)
+    except ValueError:
+        raise UsageError(f"{exchange.name}: {variable} is not base64; copy it again from the exchange") from None
 
 
 def _retry_after(response: Response) -> float | None:

@@ -1,0 +1,190 @@
+"""Binance spot: ids per symbol, pages ascending from an id; a time is found through the aggregated trades."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Any
+
+from schemahub_lib.exchanges import rows
+from schemahub_lib.exchanges.base import Exchange, Product, Verdict, ask, ask_until_believed, status_trouble
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.schemas import RAW_COMMON, Column, Table
+from schemahub_lib.watermark import Watermark
+
+TOO_MANY = (-1003,)
+# An internal error, an unknown outcome, a timeout, an overload, a service shutting down.
+TRANSIENT = (-1000, -1001, -1006, -1007, -1008, -1016)
+UNKNOWN_SYMBOL = -1121
+
+
+class Binance(Exchange):
+    name = "binance"
+    base_url = "https://api.binance.com"
+    time_path = "/api/v3/time"
+    # The whole minute's weight may come at once; a small burst keeps room for others behind the same IP.
+    rate_limit = RateLimit(units=6000, seconds=60, burst=600)
+    page_size = 1000
+    id_column = "id"
+    symbol_column = "symbol"
+    time_column = "time"
+    quote_assets = (
+        *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "USDS", "USD1", "BFUSD", "RLUSD", "XUSD", "PAX", "UST"),
+        *("BTC", "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL", "DAI", "VAI"),
+        *("EUR", "EURI", "AEUR", "GBP", "AUD", "BRL", "TRY", "RUB", "UAH", "NGN", "ZAR", "JPY", "MXN", "ARS", "COP"),
+        *("CZK", "PLN", "RON", "KZT", "IDR", "IDRT", "BIDR", "BKRW", "BVND"),
+    )
+    raw_table = Table(
+        "raw_binance_trades",
+        (
+            Column("id", "STRING", "unique within a symbol, ascending; not an aggregated trade's id", required=True),
+            Column("symbol", "STRING", "e.g. BTCUSDT", required=True),
+            Column("price", "DOUBLE", "in quote asset", required=True),
+            Column("qty", "DOUBLE", "in base asset", required=True),
+            Column("time", "TIMESTAMP", "when the trade executed", required=True, time_encoding="epoch_ms_or_us"),
+            *RAW_COMMON,
+            Column("quote_qty", "DOUBLE", "price times qty, cut to 8 decimals by the exchange"),
+            Column("is_buyer_maker", "BOOLEAN", "true: the taker sold; false: the taker bought", required=True),
+            Column("is_best_match", "BOOLEAN", "whether the trade was at the best price"),
+        ),
+        partition_by_day="time",
+        sort_by=("symbol", "time"),
+        key=("symbol", "id"),
+    )
+
+    def products(self) -> Flow[list[Product]]:
+        response = yield from ask(Request("/api/v3/exchangeInfo", weight=20))
+        expected = "an object with symbols, each with symbol, baseAsset, quoteAsset and status"
+        listed = self.parse(response, 1, expected)
+        try:
+            return [self._product(rows.fields(item)) for item, _ in listed["symbols"]]
+        except (TypeError, KeyError, ValueError) as error:
+            raise self.unexpected(response, expected) from error
+
+    def _product(self, item: dict[str, Any]) -> Product:
+        # {"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH","quoteAsset":"BTC","filters":[...],...}
+        status = item["status"]
+        return Product(item["symbol"], item["baseAsset"], item["quoteAsset"], status, tradable=status == "TRADING")
+
+    def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
+        if isinstance(start, Watermark):
+            from_id: int | None = int(start.cursor) + 1
+        else:
+            from_id = yield from self._first_since(product, start)
+        while from_id is not None:
+            found = yield from self._from_id(product, from_id)
+            entries = self.since(found, start) if isinstance(start, datetime) else found
+            kept, ended = self.upto(entries, until)
+            # The last row's id may be unreadable, but n rows reach n ids up at least.
+            last = _ids(entries[len(kept) :])[0] - 1 if ended else max([*_ids(found), from_id + len(found) - 1])
+            if kept:
+                yield rows.page(kept, str(last))
+            if ended or len(found) < self.page_size:
+                return
+            from_id = last + 1
+
+    # [{"a":3928743436,"p":"67774.00000000","q":"0.10400000","f":6193332819,"l":6193332823,"T":1775571561875,
+    #   "m":false,"M":true}]: one aggregate of the trades f to l
+    def _first_since(self, symbol: str, start: datetime) -> Flow[int | None]:
+        """The id of the first trade at or after `start`; None when there is none yet."""
+        since = rows.since_epoch(start) // 1000
+        params: dict[str, str | int] = {"symbol": symbol, "startTime": since, "limit": 1}
+        request = Request("/api/v3/aggTrades", params, weight=4, product=symbol)
+        expected = "an array of at most one aggregated trade, with f and T"
+
+        def read(response: Response) -> tuple[int, int] | None:
+            try:
+                found = [rows.fields(value) for value, _ in self.parse(response, 0, expected)]
+                times = [(int(row["f"]), rows.microseconds(row["T"], "epoch_ms_or_us")) for row in found]
+            except (TypeError, KeyError, ValueError) as error:
+                raise self.unexpected(response, expected) from error
+            return next(iter(times), None)
+
+        def judge(found: tuple[int, int] | None) -> Verdict:
+            return "stale" if found and found[1] < since * 1000 else "good"
+
+        first = yield from ask_until_believed(self, request, read, judge)
+        return first and first[0]
+
+    def _from_id(self, symbol: str, from_id: int) -> Flow[list[rows.Entry]]:
+        params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
+        request = Request("/api/v3/historicalTrades", params, weight=25, product=symbol)
+
+        def judge(entries: list[rows.Entry]) -> Verdict:
+            ids = _ids(entries)
+            if ids and ids[0] < from_id:
+                return "stale"
+            return "doubtful" if _ids(entries[:1]) > [from_id] else "good"
+
+        return (yield from ask_until_believed(self, request, self._read, judge))
+
+    # [{"id":28457,"price":"0.88780000","qty":"95.00000000","quoteQty":"84.34100000","time":1525447926543,
+    #   "isBuyerMaker":false,"isBestMatch":true}]
+    def _read(self, response: Response) -> list[rows.Entry]:
+        expected = "an array of trades with ascending ids"
+        found = self.parse(response, 0, expected)
+        if not isinstance(found, list):
+            raise self.unexpected(response, expected)
+        symbol = response.request.product
+
+        def trade(value: Any, text: str) -> Record:
+            row = rows.fields(value)
+            quote_qty = row.get("quoteQty")  # absent before 2019
+            return {
+                "id": rows.integer(row["id"], "id"),
+                "symbol": symbol,
+                "price": rows.number(row["price"], "price"),
+                "qty": rows.number(row["qty"], "qty"),
+                "time": int(rows.time_text(row["time"], "epoch_ms_or_us")),
+                "_raw_payload": text,
+                "quote_qty": None if quote_qty is None else rows.number(quote_qty, "quoteQty"),
+                "is_buyer_maker": rows.flag(row["isBuyerMaker"], "isBuyerMaker"),
+                "is_best_match": rows.flag(row["isBestMatch"], "isBestMatch") if "isBestMatch" in row else None,
+            }
+
+        entries = rows.read(found, trade)
+        if any(older >= newer for older, newer in pairwise(_ids(entries))):
+            raise self.unexpected(response, expected)
+        return entries
+
+    def trouble(self, response: Response) -> Trouble | None:
+        if response.status < 300:
+            return None
+        try:
+            answer = json.loads(response.text)
+            code, message = int(answer["code"]), str(answer["msg"])
+        except (ValueError, TypeError, KeyError):
+            return status_trouble(response, repr(response.text[:80]))
+        told = status_trouble(response, f"{message} (code {code})")
+        if told is None or told.kind != "rejected":
+            return told
+        if code in TOO_MANY:
+            return replace(told, kind="throttled")
+        if code in TRANSIENT:
+            return replace(told, kind="unavailable")
+        if code == UNKNOWN_SYMBOL:
+            hint = " `schemahub update-seed --source binance --fetch` lists the symbols there are"
+            return replace(told, message=told.message + hint)
+        return told
+
+    def sign(self, request: Request, credentials: Credentials, now: float) -> Request:
+        """Market data needs the key's header alone; nothing of it is signed."""
+        return replace(request, headers={**request.headers, "X-MBX-APIKEY": credentials.key})
+
+    def pause_after(self, response: Response) -> float:
+        """To the end of the exchange's minute, when it has counted nearly all of the minute's weight."""
+        used = response.headers.get("x-mbx-used-weight-1m", "0")
+        if not rows.is_integer(used) or int(used) < 0.95 * self.rate_limit.units:
+            return 0.0
+        try:
+            return 60.0 - parsedate_to_datetime(response.headers["date"]).second
+        except (KeyError, ValueError):
+            return 60.0
+
+
+def _ids(entries: Sequence[rows.Entry]) -> list[int]:
+    return [int(str(entry["id"])) for entry in entries if not isinstance(entry, Rejected)]

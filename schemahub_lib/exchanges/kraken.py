@@ -1,0 +1,284 @@
+"""Kraken spot: pages ascending from a time in nanoseconds, errors with HTTP status 200, no trade ids before late 2022.
+
+Row times are rounded (to 100 microseconds in 2013-2020, to a double's printing since), only `last` is exact. So
+`last` is the cursor, verbatim; a cursor made from a row's time starts early, and what it repeats is dropped by id or,
+for rows without one, by the watermark's tail.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from schemahub_lib.exchanges import rows
+from schemahub_lib.exchanges.base import Exchange, Product, ask, decode_secret, status_trouble
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.schemas import RAW_COMMON, Column, Table
+from schemahub_lib.watermark import Watermark
+
+ROUNDING = 100_000  # nanoseconds: the coarsest grid Kraken has printed row times on
+REPEATS = 3  # how often a page that does not move on is asked for again
+THROTTLED = ("Too many requests", "Rate limit exceeded", "Temporary lockout")
+UNAVAILABLE = ("EService:", "EGeneral:Internal error")
+UNKNOWN_PAIR = "EQuery:Unknown asset pair"
+_no_error = re.compile(r'\s*\{\s*"error"\s*:\s*\[\s*\]').match
+_legacy_key = re.compile(r"[XZ][A-Z]{3}[XZ][A-Z]{3}").fullmatch
+
+
+class Kraken(Exchange):
+    name = "kraken"
+    base_url = "https://api.kraken.com"
+    time_path = "/0/public/Time"
+    rate_limit = RateLimit(units=1, seconds=1, burst=1, per_scope=True)
+    page_size = 1000
+    id_column = "trade_id"
+    symbol_column = "pair"
+    time_column = "time"
+    tickers = {"XBT": "BTC", "XDG": "DOGE"}  # noqa: RUF012 - a constant of the class
+    quote_assets = (
+        *("USD", "EUR", "GBP", "CAD", "JPY", "CHF", "AUD", "AED", "KRW"),
+        *("USDT", "USDC", "DAI", "PYUSD", "USDG", "USDQ", "USDR", "RLUSD", "EURQ", "EURR", "XBT", "ETH", "DOT"),
+    )
+    raw_table = Table(
+        "raw_kraken_trades",
+        (
+            Column(
+                "trade_id", "STRING", "unique within a pair; made from the row where Kraken gave none", required=True
+            ),
+            Column("pair", "STRING", "the altname, e.g. XBTUSD", required=True),
+            Column("price", "DOUBLE", "in quote asset", required=True),
+            Column("volume", "DOUBLE", "in base asset", required=True),
+            Column("time", "TIMESTAMP", "when the trade executed", required=True, time_encoding="epoch_s"),
+            Column("side", "STRING", "the taker's side: b or s", required=True),
+            Column("order_type", "STRING", "the taker's order: m (market) or l (limit)"),
+            Column("misc", "STRING", "as the exchange sends it, mostly empty"),
+            *RAW_COMMON,
+        ),
+        partition_by_day="time",
+        sort_by=("pair", "time"),
+        key=("pair", "trade_id"),
+    )
+
+    def products(self) -> Flow[list[Product]]:
+        response = yield from ask(Request("/0/public/AssetPairs", scope="AssetPairs"))
+        expected = "result: an object of pairs, each with altname, base and quote"
+        assets: Mapping[str, Any] = {}
+        try:
+            pairs = {key: rows.fields(pair) for key, pair in self._result(response, 0, expected).items()}
+            lit = {key: pair for key, pair in pairs.items() if not pair["altname"].endswith(".d")}  # no dark pools
+            if any("wsname" not in pair for pair in lit.values()):  # before 2019
+                response = yield from ask(Request("/0/public/Assets", scope="Assets"))
+                expected = "result: an object of assets, each with an altname"
+                assets = {
+                    key: rows.fields(asset)["altname"] for key, asset in self._result(response, 0, expected).items()
+                }
+            return [self._product(key, pair, assets) for key, pair in lit.items()]
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise self.unexpected(response, expected) from error
+
+    # "XXBTZEUR":{"altname":"XBTEUR","wsname":"XBT/EUR","base":"XXBT","quote":"ZEUR",...,"status":"online"}
+    def _product(self, key: str, pair: dict[str, Any], assets: Mapping[str, str]) -> Product:
+        symbol, wsname = pair["altname"], pair.get("wsname")
+        if wsname is None:
+            base, quote = (assets.get(pair[role], pair[role]) for role in ("base", "quote"))
+        else:
+            base, quote = wsname.split("/")
+        status = pair.get("status", "online")  # absent before 2021
+        aliases = tuple(name for name in dict.fromkeys((key, wsname)) if name and name != symbol)
+        return Product(symbol, self.ticker(base), self.ticker(quote), status, status == "online", aliases)
+
+    def resume_cursor(self, trade_id: str, when: datetime) -> str:
+        return _cursor_at(rows.since_epoch(when))
+
+    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
+        # XXBTZEUR is a key with prefixed asset codes, not an altname: XXBTZ is no asset.
+        return None if _legacy_key(symbol) else super().split_symbol(symbol)
+
+    def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
+        seen = _Seen(start)
+        since = start.cursor if isinstance(start, Watermark) else _cursor_at(rows.since_epoch(start))
+        while found := (yield from self._after(product, since, seen)):
+            since, entries = found.last, found.entries
+            if isinstance(start, datetime):
+                entries = self.since(entries, start)
+            kept, ended = self.upto(entries, until)
+            if ended:
+                times = [self.time_of(entry) for entry in kept if not isinstance(entry, Rejected)]
+                if not times:
+                    return
+                since = _cursor_at(times[-1])
+            if fresh := seen.fresh(kept):
+                yield rows.page(fresh, since)
+            if ended or len(found.entries) < self.page_size:
+                return
+
+    def _after(self, product: str, since: str, seen: _Seen) -> Flow[_Found | None]:
+        """The page after `since`; None when there is nothing new, or only a cached page again."""
+        for _ in range(REPEATS):
+            found = yield from self._page(product, since)
+            if not found.entries:
+                return None
+            if int(found.last) > int(since):
+                break
+        else:
+            return None
+        if seen.misses_ids_before(found.entries):
+            # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond.
+            found = yield from self._page(product, str(int(since) - 1))
+        return found
+
+    def _page(self, product: str, since: str) -> Flow[_Found]:
+        params: dict[str, str | int] = {"pair": product, "since": since, "count": self.page_size}
+        response = yield from ask(Request("/0/public/Trades", params, scope=product, product=product))
+        return self._read(response)
+
+    # {"error":[],"result":{"XBTUSDT":[["105433.60000","0.00027625",1762795433.9717445,"b","l","",10218208]],
+    #  "last":"1762820035982277754"}}: price, volume, seconds, side, order type, misc and, since late 2022, trade id
+    def _read(self, response: Response) -> _Found:
+        expected = "result: an object of one pair's rows and `last`, an integer"
+        result = self._result(response, 2, expected)
+        pairs = [found for key, found in result.items() if key != "last"]
+        last = result.get("last")
+        if len(pairs) != 1 or not isinstance(pairs[0], list) or not rows.is_integer(last):
+            raise self.unexpected(response, expected)
+        product = response.request.product
+
+        def trade(value: Any, text: str) -> Record:
+            if not isinstance(value, list) or len(value) < 6:
+                raise ValueError("the row is not an array of six fields or more")
+            price, volume, time, side, order_type, misc, *more = value
+            return {
+                "trade_id": rows.integer(more[0], "trade_id") if more else None,
+                "pair": product,
+                "price": rows.number(price, "price"),
+                "volume": rows.number(volume, "volume"),
+                "time": rows.time_text(time, "epoch_s"),
+                "side": rows.one_of(side, "side", ("b", "s")),
+                "order_type": rows.text(order_type, "order type"),
+                "misc": rows.text(misc, "misc"),
+                "_raw_payload": text,
+            }
+
+        return _Found(rows.read(pairs[0], trade), str(last))
+
+    def _result(self, response: Response, depth: int, expected: str) -> dict[str, Any]:
+        body = self.parse(response, depth, expected)
+        result = body.get("result") if isinstance(body, dict) else None
+        if not isinstance(result, dict):
+            raise self.unexpected(response, expected)
+        return result
+
+    def trouble(self, response: Response) -> Trouble | None:
+        if response.status >= 300 or _no_error(response.text):
+            return status_trouble(response, repr(response.text[:80]))
+        try:
+            listed = list(json.loads(response.text)["error"])
+        except (ValueError, TypeError, KeyError):
+            return None  # of another shape: what reads it will say so
+        errors = ", ".join(error for error in listed if isinstance(error, str) and error.startswith("E"))
+        if not errors:
+            return None  # W… is only a warning
+        if any(signal in errors for signal in THROTTLED):
+            return Trouble("throttled", errors)
+        if any(signal in errors for signal in UNAVAILABLE):
+            return Trouble("unavailable", errors)
+        if UNKNOWN_PAIR in errors:
+            errors += (
+                " (delisted, or mistyped: `schemahub update-seed --source kraken --fetch` lists the pairs there are)"
+            )
+        return Trouble("rejected", errors)
+
+    def sign(self, request: Request, credentials: Credentials, now: float) -> Request:
+        """API-Key and API-Sign for private endpoints: a base64 HMAC-SHA512 of the path and the SHA-256 of the nonce and
+        the form. Public endpoints know no keys; their requests stay as they are.
+        """
+        secret = decode_secret(self, credentials)
+        if not request.path.startswith("/0/private/"):
+            return request
+        nonce = int(now * 1000)
+        request = replace(request, params={"nonce": nonce, **request.params})
+        digest = hashlib.sha256(f"{nonce}{request.query}".encode()).digest()
+        signature = base64.b64encode(hmac.digest(secret, request.path.encode() + digest, hashlib.sha512)).decode()
+        return replace(request, headers={**request.headers, "API-Key": credentials.key, "API-Sign": signature})
+
+
+def _cursor_at(microseconds: int) -> str:
+    """A cursor that skips no trade printed with this time or a later one, whatever its exact time is."""
+    return str(max(microseconds * 1000 - ROUNDING, 0))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A page as Kraken sent it; rows of the time without ids have None for theirs."""
+
+    entries: Sequence[rows.Entry]
+    last: str
+
+
+class _Seen:
+    """What of a pair's tape is known already, so that a row that comes again is dropped and a new one gets its id.
+
+    A row without an id gets `x<microseconds>-<price>-<volume>-<side><type>-<n>`, n counting equal rows from 0.
+    """
+
+    def __init__(self, start: Watermark | datetime) -> None:
+        self.last_id = -1  # while none was seen
+        self.moment = 0  # microseconds: the time of the last row without an id
+        self.equal: Counter[str] = Counter()  # rows at that moment, by all that they show
+        self.repeated: Counter[str] = Counter()  # those of them that the exchange will send again
+        if isinstance(start, Watermark):
+            if start.last_trade_id.isdecimal():
+                self.last_id = int(start.last_trade_id)
+            else:
+                shown = [trade_id.rpartition("-")[0] for trade_id in start.tail or (start.last_trade_id,)]
+                self.moment = int(shown[0][1:].partition("-")[0])
+                self.equal = Counter(shown)
+                if int(start.cursor) <= self.moment * 1000 - ROUNDING:  # made from the row's time, see _cursor_at
+                    self.repeated = Counter(shown)
+
+    def misses_ids_before(self, entries: Iterable[rows.Entry]) -> bool:
+        """Whether the first id of `entries` does not come right after the last one seen."""
+        ids = (int(str(e["trade_id"])) for e in entries if not isinstance(e, Rejected) and e["trade_id"] is not None)
+        return self.last_id >= 0 and next(ids, 0) > self.last_id + 1
+
+    def fresh(self, entries: Iterable[rows.Entry]) -> list[rows.Entry]:
+        """The entries not seen before, each with an id."""
+        seen_before = self.last_id
+        fresh: list[rows.Entry] = []
+        for entry in entries:
+            if isinstance(entry, Rejected):
+                fresh.append(entry)
+            elif entry["trade_id"] is None:
+                trade_id = self._made_id(entry)
+                if trade_id is not None:
+                    fresh.append({**entry, "trade_id": trade_id})
+            elif (number := int(str(entry["trade_id"]))) > seen_before:
+                self.last_id = max(number, self.last_id)
+                fresh.append(entry)
+        return fresh
+
+    def _made_id(self, record: Record) -> str | None:
+        """The id of a row without one; None when the row was seen before."""
+        moment = rows.microseconds(record["time"], "epoch_s")
+        if moment < self.moment and self.repeated:
+            return None
+        if moment != self.moment:
+            self.moment = moment
+            self.equal.clear()
+            self.repeated.clear()
+        price, volume = (f"{Decimal(str(record[name])).normalize():f}" for name in ("price", "volume"))
+        shown = f"x{moment}-{price}-{volume}-{record['side']}{record['order_type']}"
+        if self.repeated[shown] > 0:
+            self.repeated[shown] -= 1
+            return None
+        self.equal[shown] += 1
+        return f"{shown}-{self.equal[shown] - 1}"

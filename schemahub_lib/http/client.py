@@ -1,0 +1,195 @@
+"""The only place that sends: drives a connector's conversations with one rate limit and one retry policy."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from schemahub_lib.errors import ExchangeError, ExchangeUnavailable, Interrupted, RequestRejected, UsageError
+from schemahub_lib.http.limits import Paused, RateLimiter
+from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble
+from schemahub_lib.http.retry import DEADLINE, backoff
+from schemahub_lib.http.transport import ConnectionFailed, Live, Transport
+
+T = TypeVar("T")
+E = TypeVar("E", bound=ExchangeError)
+
+
+class Venue(Protocol):
+    """What the client needs to know of an exchange."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def rate_limit(self) -> RateLimit: ...
+    def trouble(self, response: Response) -> Trouble | None: ...
+    def sign(self, request: Request, credentials: Credentials, now: float) -> Request: ...
+    def pause_after(self, response: Response) -> float: ...
+
+
+class Stats:
+    """What a client has sent and received so far. Safe to read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.requests = 0  # tries, the first ones and the repeated
+        self.retries = 0
+        self.throttled = 0  # answers that said 'too many requests'
+        self.bytes = 0  # of answers' bodies, as received
+
+    def add(self, *, requests: int = 0, retries: int = 0, throttled: int = 0, bytes: int = 0) -> None:
+        with self._lock:
+            self.requests += requests
+            self.retries += retries
+            self.throttled += throttled
+            self.bytes += bytes
+
+
+class HttpClient:
+    """One exchange's HTTP client, for any number of threads. Close it, or use it as a context manager.
+
+    `deadline` is in seconds, from a request's first try until ExchangeUnavailable. Setting `stop` ends every wait at
+    once with Interrupted. `clock` is monotonic, `now` is seconds since 1970. Raises UsageError for a base URL or a
+    key that cannot work.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        base_url: str | None = None,
+        credentials: Credentials | None = None,
+        deadline: float = DEADLINE,
+        stop: threading.Event | None = None,
+        transport: Transport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        self._venue, self._credentials, self._deadline = venue, credentials, deadline
+        self._base_url = base_url or venue.base_url
+        self._setting = f"SCHEMAHUB_{venue.name.upper()}_URL"
+        address = urlsplit(self._base_url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise UsageError(f"{self._setting}={self._base_url!r} is not a URL such as {venue.base_url}")
+        if credentials is not None:
+            venue.sign(Request("/"), credentials, now())
+        self._stop = stop or threading.Event()
+        self._clock, self._now, self._sleep = clock, now, sleep or self._stop.wait
+        self._transport = transport or Live(self._base_url)
+        self._limiter = RateLimiter(venue.rate_limit, clock, self._wait)
+        self.stats = Stats()
+
+    def __enter__(self) -> HttpClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def pages(self, flow: Flow[T]) -> Generator[Page, None, T]:
+        """Drive a flow: its requests are sent, its pages handed on. Raises ExchangeError and Interrupted."""
+        answer: Response | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    value: T = end.value
+                    return value
+                if isinstance(step, Page):
+                    answer = None
+                    yield step
+                else:
+                    answer = self.send(step)
+        finally:
+            flow.close()
+
+    def ask(self, flow: Flow[T]) -> T:
+        """The value of a flow that yields no pages. Raises ExchangeError and Interrupted."""
+        driven = self.pages(flow)
+        try:
+            page = next(driven)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        raise TypeError(f"this flow yields pages ({len(page.records)} records): use pages()")
+
+    def send(self, request: Request) -> Response:
+        """A good answer to `request`.
+
+        Raises RequestRejected at once when the exchange refuses it, ExchangeUnavailable when every try until the
+        deadline failed, Interrupted.
+        """
+        self._admit(request)
+        started, failures = self._clock(), 0
+        while True:
+            outcome = self._try(request, max(started + self._deadline - self._clock(), 1.0))
+            if isinstance(outcome, Response):
+                return outcome
+            if outcome.kind == "rejected":
+                raise self._error(RequestRejected, outcome.message, request)
+            failures += 1
+            delay = backoff(failures, outcome.retry_after, random.random())
+            if outcome.kind == "throttled":
+                self.stats.add(throttled=1)
+                self._limiter.pause(delay)
+            spent = self._clock() - started
+            if spent + delay > self._deadline:
+                tries = f"{failures} tries in {spent:.0f} s" if failures > 1 else "one try"
+                asked = f", and it asks to wait {delay:.0f} s" if outcome.retry_after else ""
+                raise self._error(ExchangeUnavailable, f"{outcome.message} (gave up after {tries}{asked})", request)
+            if outcome.kind != "throttled":
+                self._wait(delay)
+            self._admit(request)
+            self.stats.add(retries=1)
+
+    def _try(self, request: Request, timeout: float) -> Response | Trouble:
+        self.stats.add(requests=1)
+        signed = request
+        if self._credentials is not None:
+            signed = self._venue.sign(request, self._credentials, self._now())
+        try:
+            response = replace(self._transport.send(signed, timeout), request=request)
+        except ConnectionFailed as failure:
+            where = f"no complete answer from {self._base_url}: {failure}"
+            return Trouble("unavailable", f"{where}. Check the network, or {self._setting} where it is set")
+        self.stats.add(bytes=response.size)
+        pause = self._venue.pause_after(response)
+        if pause:
+            self._limiter.pause(pause)
+        return self._venue.trouble(response) or _not_json(response) or response
+
+    def _admit(self, request: Request) -> None:
+        """Wait for the request's turn, unless the exchange wants us to wait for hours."""
+        self._wait(0.0)
+        try:
+            self._limiter.acquire(request.weight, request.scope, patience=self._deadline)
+        except Paused as paused:
+            message = f"the exchange asked not to be called for another {paused.seconds:.0f} s: run again after that"
+            raise self._error(ExchangeUnavailable, message, request) from None
+
+    def _wait(self, seconds: float) -> None:
+        self._sleep(seconds)
+        if self._stop.is_set():
+            raise Interrupted(f"{self._venue.name}: stopped while fetching; what was published stays")
+
+    def _error(self, kind: type[E], message: str, request: Request) -> E:
+        return kind(message, exchange=self._venue.name, endpoint=request.path, product=request.product)
+
+
+def _not_json(response: Response) -> Trouble | None:
+    """A gateway's page, or half a body, under HTTP 200."""
+    text = response.text.strip()
+    if text.startswith(("{", "[")) and text.endswith(("}", "]")):
+        return None
+    return Trouble("unavailable", f"answered HTTP {response.status} with something other than JSON: {text[:80]!r}")
