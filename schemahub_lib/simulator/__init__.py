@@ -1,0 +1,10 @@
+"""A real HTTP server that behaves like the public REST APIs of Coinbase Exchange, Binance and Kraken.
+
+It is an independent reading of the exchanges' documents: it shares no code with the connectors, so that a connector
+that works here is right about the API and not merely consistent with itself. It models a market (`market`, `tape`) or
+serves recorded responses (`recorded`).
+"""
+
+from schemahub_lib.simulator.server import Simulator, serve
+
+__all__ = ["Simulator", "serve"]
