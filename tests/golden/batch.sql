@@ -1,0 +1,81 @@
+SELECT
+  exchange,
+  symbol,
+  trade_id,
+  side,
+  price,
+  quantity,
+  trade_ts,
+  ingest_ts,
+  canonical_symbol,
+  base_asset,
+  quote_asset
+FROM (
+  SELECT
+    exchange,
+    symbol,
+    trade_id,
+    side,
+    price,
+    quantity,
+    trade_ts,
+    ingest_ts,
+    canonical_symbol,
+    base_asset,
+    quote_asset,
+    ROW_NUMBER() OVER (
+      PARTITION BY exchange, symbol, trade_id
+      ORDER BY trade_ts NULLS LAST, side NULLS LAST, price NULLS LAST, quantity NULLS LAST, canonical_symbol NULLS LAST, base_asset NULLS LAST, quote_asset NULLS LAST
+    ) AS _rank
+  FROM (
+    SELECT
+      'BINANCE' AS exchange,
+      r.symbol AS symbol,
+      r.id AS trade_id,
+      CASE r.is_buyer_maker WHEN FALSE THEN 'BUY' WHEN TRUE THEN 'SELL' END AS side,
+      r.price AS price,
+      r.qty AS quantity,
+      r.time AS trade_ts,
+      CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
+      p.canonical_symbol AS canonical_symbol,
+      p.base_asset AS base_asset,
+      p.quote_asset AS quote_asset
+    FROM increment_0 AS r
+    LEFT JOIN schemahub.schemahub.schemahub_products AS p
+      ON p.source = r._source AND p.symbol = r.symbol
+    UNION ALL
+    SELECT
+      'COINBASE' AS exchange,
+      r.product_id AS symbol,
+      r.trade_id AS trade_id,
+      CASE UPPER(TRIM(r.side)) WHEN 'SELL' THEN 'BUY' WHEN 'BUY' THEN 'SELL' END AS side,
+      r.price AS price,
+      r.size AS quantity,
+      r.time AS trade_ts,
+      CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
+      p.canonical_symbol AS canonical_symbol,
+      p.base_asset AS base_asset,
+      p.quote_asset AS quote_asset
+    FROM increment_1 AS r
+    LEFT JOIN schemahub.schemahub.schemahub_products AS p
+      ON p.source = r._source AND p.symbol = r.product_id
+    UNION ALL
+    SELECT
+      'KRAKEN' AS exchange,
+      r.pair AS symbol,
+      r.trade_id AS trade_id,
+      CASE UPPER(TRIM(r.side)) WHEN 'B' THEN 'BUY' WHEN 'S' THEN 'SELL' END AS side,
+      r.price AS price,
+      r.volume AS quantity,
+      r.time AS trade_ts,
+      CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
+      p.canonical_symbol AS canonical_symbol,
+      p.base_asset AS base_asset,
+      p.quote_asset AS quote_asset
+    FROM increment_2 AS r
+    LEFT JOIN schemahub.schemahub.schemahub_products AS p
+      ON p.source = r._source AND p.symbol = r.pair
+  ) AS increments
+) AS ranked
+WHERE
+  _rank = 1

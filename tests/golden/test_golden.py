@@ -1,0 +1,63 @@
+"""The SQL of the shipped mappings, compared as text: a change of the compiler or of a mapping is a readable diff.
+
+After an intended change: `SCHEMAHUB_UPDATE_GOLDEN=1 pytest tests/golden`, then look at the difference and commit it.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.mapping.compiler import Bounds, batch_sql, increment_select, merge_sql, to_sql
+from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.mapping.spec import Constant, MappingSpec
+from schemahub_lib.schemas import TRADES_UNIFIED
+
+HERE = Path(__file__).parent
+PRODUCTS = "schemahub.schemahub.schemahub_products"
+INGEST_TS = datetime(2024, 2, 8, 16, 0, tzinfo=UTC)
+BOUNDS = Bounds(INGEST_TS - timedelta(hours=1), INGEST_TS, "1000", "999")
+NAMES = ("binance_trades", "coinbase_trades", "kraken_trades", "batch", "merge")
+
+
+@pytest.fixture(scope="module")
+def specs() -> tuple[MappingSpec, ...]:
+    return load_mappings(None, {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()})[
+        TRADES_UNIFIED.name
+    ]
+
+
+@pytest.fixture(scope="module")
+def statements(specs: tuple[MappingSpec, ...]) -> dict[str, str]:
+    views = [(spec, f"increment_{number}") for number, spec in enumerate(specs)]
+    selects = {
+        Path(spec.file).stem: to_sql(increment_select(spec, TRADES_UNIFIED, "increment", PRODUCTS, INGEST_TS))
+        for spec in specs
+    }
+    return selects | {
+        "batch": batch_sql(views, TRADES_UNIFIED, PRODUCTS, INGEST_TS),
+        "merge": merge_sql(TRADES_UNIFIED, "schemahub.schemahub.trades_unified.branch_run_1", "batch", BOUNDS),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_generated_sql_is_the_reviewed_sql(name: str, statements: dict[str, str]) -> None:
+    file = HERE / f"{name}.sql"
+    generated = statements[name] + "\n"
+    if os.environ.get("SCHEMAHUB_UPDATE_GOLDEN"):
+        file.write_text(generated, encoding="utf-8")
+    reviewed = file.read_text(encoding="utf-8")
+    assert generated == reviewed, "if this is intended: SCHEMAHUB_UPDATE_GOLDEN=1 pytest tests/golden"
+
+
+def test_every_shipped_mapping_has_a_reviewed_file_and_none_is_left_over(statements: dict[str, str]) -> None:
+    assert {file.stem for file in HERE.glob("*.sql")} == set(NAMES) == set(statements)
+
+
+def test_each_mapping_names_the_exchange_its_raw_table_belongs_to(specs: tuple[MappingSpec, ...]) -> None:
+    named = {spec.source: spec.by_target["exchange"].origin for spec in specs}
+    assert named == {exchange.raw_table.name: Constant(name.upper()) for name, exchange in EXCHANGES.items()}
