@@ -1,0 +1,105 @@
+"""One typed `Settings` object, made once from flags and environment; everything else is handed it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from schemahub_lib.errors import UsageError
+
+Profile = Literal["local", "glue", "rest"]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the lake is and how to reach it.
+
+    `warehouse` is an absolute local path for profile 'local' and an s3:// URI otherwise. `environment` is the
+    environment the settings were made from: exchange URLs and keys, AWS endpoints and the REST catalog are read there.
+    """
+
+    profile: Profile
+    warehouse: str
+    catalog: str = "schemahub"
+    database: str = "schemahub"
+    mappings: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        profile: str | None = None,
+        warehouse: str | None = None,
+        mappings: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Flags first, then `SCHEMAHUB_*` variables, then defaults. Raises UsageError for what cannot work."""
+        env = dict(os.environ if environment is None else environment)
+        chosen = profile or env.get("SCHEMAHUB_PROFILE") or "local"
+        if chosen not in get_args(Profile):
+            raise UsageError(f"profile {chosen!r} is unknown: choose one of {', '.join(get_args(Profile))}")
+        place = warehouse or env.get("SCHEMAHUB_WAREHOUSE")
+        if chosen == "local":
+            place = place or "./warehouse"
+            if "://" in place:
+                raise UsageError(
+                    f"warehouse {place} is not a local folder: profile 'local' keeps its tables on this machine; "
+                    "use --profile glue (or rest) for object stores"
+                )
+            place = str(Path(place).expanduser().resolve())
+        elif not place or not place.startswith("s3://"):
+            raise UsageError(
+                f"profile {chosen!r} needs an S3 warehouse: set --warehouse or SCHEMAHUB_WAREHOUSE "
+                "to s3://bucket/prefix"
+            )
+        settings = cls(
+            profile=cast(Profile, chosen),
+            warehouse=place.rstrip("/"),
+            catalog=env.get("SCHEMAHUB_CATALOG") or "schemahub",
+            database=env.get("SCHEMAHUB_DATABASE") or "schemahub",
+            mappings=mappings or env.get("SCHEMAHUB_MAPPINGS") or None,
+            environment=env,
+        )
+        for what, name in (("SCHEMAHUB_CATALOG", settings.catalog), ("SCHEMAHUB_DATABASE", settings.database)):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"{what}={name!r}: use lower-case letters, digits, '_' and '-'")
+        if settings.profile == "rest" and not env.get("SCHEMAHUB_REST_URI"):
+            raise UsageError("profile 'rest' needs SCHEMAHUB_REST_URI, the address of the Iceberg REST catalog")
+        return settings
+
+    def exchange_url(self, exchange: str) -> str | None:
+        """The base URL that replaces `exchange`'s own (`SCHEMAHUB_<NAME>_URL`), for simulators and proxies."""
+        return self.environment.get(f"SCHEMAHUB_{exchange.upper()}_URL") or None
+
+    @property
+    def catalog_file(self) -> Path:
+        """The SQLite file of the local profile's catalog."""
+        return Path(self.warehouse) / "catalog.db"
+
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_duration(text: str) -> timedelta:
+    """`45m`, `36h`, `90s` or `7d`. Raises UsageError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a duration: write a number and s, m, h or d, such as 45m")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def parse_time(text: str) -> datetime:
+    """An ISO 8601 date or time; without an offset it is UTC. Raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time: write 2024-02-08 or 2024-02-08T15:12:04Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

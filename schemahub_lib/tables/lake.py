@@ -1,0 +1,320 @@
+"""The lake: one catalog, its tables, and a Spark session that starts only when somebody writes.
+
+Metadata, ledgers and small reads go through pyiceberg, without a JVM; rows of raw and unified tables are written by
+Spark. Both speak to the same catalog with the same settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import UsageError
+from schemahub_lib.schemas import SqlType, Table
+from schemahub_lib.tables.session import catalog_properties, start_spark
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import Table as IcebergTable
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+    "commit.retry.num-retries": "20",
+    "commit.retry.min-wait-ms": "50",
+}
+
+# The catalog tables of Iceberg's JdbcCatalog, schema version V1. Created here and not by the JVM, which would keep a
+# read lock after creating them: a second process then dies with SQLITE_BUSY.
+_SQLITE_TABLES = (
+    "CREATE TABLE IF NOT EXISTS iceberg_tables (catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255)"
+    " NOT NULL, table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000), previous_metadata_location"
+    " VARCHAR(1000), iceberg_type VARCHAR(5), PRIMARY KEY (catalog_name, table_namespace, table_name))",
+    "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (catalog_name VARCHAR(255) NOT NULL, namespace"
+    " VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000),"
+    " PRIMARY KEY (catalog_name, namespace, property_key))",
+)
+
+
+class Lake:
+    """The catalog of `settings` and everything reached through it. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._spark: SparkSession | None = None
+        self._owns_spark = False
+        self._spark_lock = threading.Lock()
+        self._warming = False
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, started at first use."""
+        with self._spark_lock:
+            if self._spark is None:
+                from pyspark import SparkContext
+
+                self._owns_spark = SparkContext._active_spark_context is None
+                self._spark = start_spark(self.settings)
+            return self._spark
+
+    def warm_up(self) -> None:
+        """Begin to start the Spark session in the background, for a caller that will need it soon."""
+        if self._spark is None and not self._warming:
+            self._warming = True
+            threading.Thread(target=lambda: self.spark, name="spark-start", daemon=True).start()
+
+    def identifier(self, table: str, branch: str | None = None) -> str:
+        """`catalog.database.table[.branch_…]`, quoted for Spark SQL. Only this form writes to a branch."""
+        parts = [self.settings.catalog, self.settings.database, table]
+        if branch:
+            parts.append(f"branch_{branch}")
+        return ".".join(f"`{part}`" for part in parts)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The pyiceberg catalog; a local one is created when missing. Raises UsageError when it cannot be opened."""
+        if self.settings.profile == "local":
+            return self._local_catalog()
+        from pyiceberg.catalog import load_catalog
+
+        java = catalog_properties(self.settings)
+        env = self.settings.environment
+        properties = {"type": self.settings.profile, "warehouse": self.settings.warehouse}
+        if self.settings.profile == "rest":
+            properties |= {key: java[key] for key in ("uri", "token") if key in java}
+        for ours, theirs in (
+            ("s3.endpoint", "s3.endpoint"),
+            ("glue.endpoint", "glue.endpoint"),
+            ("client.region", "client.region"),
+        ):
+            if ours in java:
+                properties[theirs] = java[ours]
+        if key := env.get("AWS_ACCESS_KEY_ID"):
+            properties |= {
+                "client.access-key-id": key,
+                "client.secret-access-key": env.get("AWS_SECRET_ACCESS_KEY", ""),
+            }
+            if token := env.get("AWS_SESSION_TOKEN"):
+                properties["client.session-token"] = token
+        return load_catalog(self.settings.catalog, **properties)
+
+    def _local_catalog(self) -> Catalog:
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        file = self.settings.catalog_file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _create_sqlite_tables(file)
+        except (OSError, sqlite3.Error) as error:
+            raise UsageError(f"the warehouse {file.parent} cannot be opened: {error}") from error
+        return SqlCatalog(
+            self.settings.catalog,
+            uri=f"sqlite:///{file}?timeout=30",
+            warehouse=self.settings.warehouse,
+            init_catalog_tables="false",
+        )
+
+    def exists(self) -> bool:
+        """Whether the warehouse is there at all; asked by commands that only read, which must not create one."""
+        return self.settings.profile != "local" or self.settings.catalog_file.exists()
+
+    def find(self, name: str) -> IcebergTable | None:
+        """The table's present metadata, read afresh; None when there is no such table."""
+        from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+        if not self.exists():
+            return None
+        try:
+            return self.catalog.load_table((self.settings.database, name))
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+    def table_names(self) -> list[str]:
+        """The tables there are; none when the warehouse or the database does not exist yet."""
+        from pyiceberg.exceptions import NoSuchNamespaceError
+
+        if not self.exists():
+            return []
+        try:
+            return sorted(name for *_, name in self.catalog.list_tables(self.settings.database))
+        except NoSuchNamespaceError:
+            return []
+
+    def ensure(self, table: Table) -> IcebergTable:
+        """The table, created with its first (empty) snapshot when missing. Safe to race with other processes."""
+        found = self.find(table.name)
+        if found is not None and found.metadata.current_snapshot_id is not None:
+            self._check_location(found)
+            return found
+        self._create(table)
+        return self._begin(table)
+
+    def _check_location(self, found: IcebergTable) -> None:
+        if self.settings.profile == "local" and not Path(found.metadata_location).exists():
+            raise UsageError(
+                f"the catalog in {self.settings.warehouse} points at {found.metadata_location}, which is not there: "
+                "a warehouse holds absolute paths and cannot be moved or renamed; move it back, or start a new one"
+            )
+
+    def _create(self, table: Table) -> None:
+        from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+        from sqlalchemy.exc import IntegrityError
+
+        # A racing process may be the one that creates either; SQLite then reports its primary key.
+        already = (NamespaceAlreadyExistsError, TableAlreadyExistsError, IntegrityError)
+        schema = iceberg_schema(table)
+        try:
+            self.catalog.create_namespace_if_not_exists(self.settings.database)
+        except already:
+            log.debug("namespace %s was created by another process", self.settings.database)
+        try:
+            self.catalog.create_table(
+                (self.settings.database, table.name),
+                schema,
+                partition_spec=_partition_spec(table, schema),
+                sort_order=_sort_order(table, schema),
+                properties=TABLE_PROPERTIES,
+            )
+        except already:
+            log.debug("table %s was created by another process", table.name)
+
+    def _begin(self, table: Table) -> IcebergTable:
+        # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
+        created = self.catalog.load_table((self.settings.database, table.name))
+        if created.metadata.current_snapshot_id is None:
+            created.append(arrow_schema(table).empty_table())
+        return created
+
+    def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows (dicts by column name) to a ledger table."""
+        batch = _to_rows(table, rows)
+        if batch.num_rows:
+            self.ensure(table).append(batch)
+
+    def partition(self, table: Table, value: str) -> list[dict[str, Any]]:
+        """The rows of a ledger whose identity partition equals `value`; none when there is no such table yet."""
+        found = self.find(table.name)
+        if found is None:
+            return []
+        rows: list[dict[str, Any]] = found.scan(row_filter=_in_partition(table, value)).to_arrow().to_pylist()
+        return rows
+
+    def replace_partition(self, table: Table, value: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace the rows of a ledger whose identity partition equals `value`."""
+        batch, old, found = _to_rows(table, rows), _in_partition(table, value), self.ensure(table)
+        if any(found.scan(row_filter=old).plan_files()):
+            found.overwrite(batch, overwrite_filter=old)
+        else:
+            found.append(batch)
+
+    def close(self) -> None:
+        """Stop Spark, if this lake started it."""
+        with self._spark_lock:
+            if self._spark is not None and self._owns_spark:
+                self._spark.stop()
+            self._spark = None
+
+
+def _create_sqlite_tables(file: Path) -> None:
+    with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
+        # Two processes switching a new file to WAL at once: one gets 'locked' at once, whatever the timeout.
+        for _ in range(100):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError:
+                time.sleep(0.05)
+        for statement in _SQLITE_TABLES:
+            connection.execute(statement)
+
+
+def iceberg_schema(table: Table) -> Schema:
+    """The pyiceberg schema, field ids in column order. Nothing is required: quarantine and audits enforce that."""
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import BooleanType, DoubleType, LongType, NestedField, StringType, TimestamptzType
+
+    types = {
+        "STRING": StringType(),
+        "DOUBLE": DoubleType(),
+        "BIGINT": LongType(),
+        "BOOLEAN": BooleanType(),
+        "TIMESTAMP": TimestamptzType(),
+    }
+    return Schema(
+        *(
+            NestedField(number, column.name, types[column.type], required=False, doc=column.comment or None)
+            for number, column in enumerate(table.columns, start=1)
+        )
+    )
+
+
+def arrow_type(sql_type: SqlType) -> pa.DataType:
+    """The Arrow type of a column; timestamps are microseconds in UTC."""
+    import pyarrow as pa
+
+    types: dict[SqlType, pa.DataType] = {
+        "STRING": pa.string(),
+        "DOUBLE": pa.float64(),
+        "BIGINT": pa.int64(),
+        "BOOLEAN": pa.bool_(),
+        "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    }
+    return types[sql_type]
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(column.name, arrow_type(column.type)) for column in table.columns])
+
+
+def _to_rows(table: Table, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(table))
+
+
+def _in_partition(table: Table, value: str) -> Any:
+    from pyiceberg.expressions import EqualTo
+
+    assert table.partition_by is not None
+    return EqualTo(table.partition_by, value)  # type: ignore[call-arg,arg-type]
+
+
+def _partition_spec(table: Table, schema: Schema) -> Any:
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+    from pyiceberg.transforms import DayTransform, IdentityTransform
+
+    if column := table.partition_by_day:
+        field = PartitionField(schema.find_field(column).field_id, 1000, DayTransform(), f"{column}_day")
+    elif column := table.partition_by:
+        field = PartitionField(schema.find_field(column).field_id, 1000, IdentityTransform(), column)
+    else:
+        return UNPARTITIONED_PARTITION_SPEC
+    return PartitionSpec(field)
+
+
+def _sort_order(table: Table, schema: Schema) -> Any:
+    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortField, SortOrder
+    from pyiceberg.transforms import IdentityTransform
+
+    if not table.sort_by:
+        return UNSORTED_SORT_ORDER
+    return SortOrder(
+        *(SortField(schema.find_field(name).field_id, transform=IdentityTransform()) for name in table.sort_by)
+    )

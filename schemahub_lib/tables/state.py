@@ -1,0 +1,139 @@
+"""The state that travels with the data: watermarks and coverage of every stream, and how far raw tables are unified.
+
+A publish ends with a mark: an empty snapshot whose properties name the run and point, with a sha256, at a JSON file
+beside the table's metadata. Whatever head a reader sees, the nearest mark at or above it says exactly what it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from schemahub_lib.errors import StateCorrupt
+from schemahub_lib.watermark import Watermark
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+log = logging.getLogger(__name__)
+
+STATE_FILE = "schemahub.state-file"
+STATE_SHA256 = "schemahub.state-sha256"
+RUN_ID = "schemahub.run-id"
+
+Intervals = tuple[tuple[int, int], ...]  # closed ranges of trade ids, ascending, not touching
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream's watermark and the trade ids it covers (none where the exchange gives no numeric ids)."""
+
+    watermark: Watermark
+    covered: Intervals = ()
+
+    @property
+    def gaps(self) -> Intervals:
+        """The ranges of ids between covered ones."""
+        return tuple((low[1] + 1, high[0] - 1) for low, high in pairwise(self.covered))
+
+
+@dataclass(frozen=True)
+class State:
+    """What a table's head holds: streams of a raw table, or the last unified snapshot of each raw table."""
+
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    sources: Mapping[str, int] = field(default_factory=dict)
+
+    def with_streams(self, streams: Mapping[str, Stream]) -> State:
+        return replace(self, streams={**self.streams, **streams})
+
+    def to_json(self) -> bytes:
+        streams = {
+            name: {
+                "last_trade_id": stream.watermark.last_trade_id,
+                "last_ts": stream.watermark.last_ts.isoformat(),
+                "cursor": stream.watermark.cursor,
+                "tail": list(stream.watermark.tail),
+                "covered": [list(interval) for interval in stream.covered],
+            }
+            for name, stream in sorted(self.streams.items())
+        }
+        document = {"version": 1, "streams": streams, "sources": dict(sorted(self.sources.items()))}
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> State:
+        document: dict[str, Any] = json.loads(text)
+        streams = {
+            name: Stream(
+                Watermark(
+                    last_trade_id=entry["last_trade_id"],
+                    last_ts=datetime.fromisoformat(entry["last_ts"]).astimezone(UTC),
+                    cursor=entry["cursor"],
+                    tail=tuple(entry["tail"]),
+                ),
+                tuple((low, high) for low, high in entry["covered"]),
+            )
+            for name, entry in document["streams"].items()
+        }
+        return cls(streams, document["sources"])
+
+
+def cover(covered: Intervals, low: int, high: int) -> Intervals:
+    """`covered` with the closed range `low..high` added; touching ranges become one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted((*covered, (low, high))):
+        if merged and start <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def write_state(table: IcebergTable, state: State) -> dict[str, str]:
+    """Write the state file and return the snapshot properties that point at it."""
+    body = state.to_json()
+    # Iceberg's orphan-file removal passes over names that begin with an underscore.
+    path = f"{table.location()}/metadata/_schemahub/{uuid4()}.json"
+    with table.io.new_output(path).create() as file:
+        file.write(body)
+    return {STATE_FILE: path, STATE_SHA256: hashlib.sha256(body).hexdigest()}
+
+
+def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
+    """The state at a snapshot (default: main's head): that of the nearest mark among it and its ancestors.
+
+    A table without any mark has the empty state. Raises StateCorrupt when the mark's file is missing or altered, or
+    when rows are there but every mark has been expired.
+    """
+    start = table.metadata.current_snapshot_id if snapshot_id is None else snapshot_id
+    snapshot = table.snapshot_by_id(start) if start is not None else None
+    newest = snapshot
+    while snapshot is not None:
+        properties = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
+        if STATE_FILE in properties:
+            return _read_file(table, properties[STATE_FILE], properties[STATE_SHA256])
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+    if newest is not None and newest.summary and int(newest.summary.get("total-records") or 0):
+        raise StateCorrupt(f"{'.'.join(table.name())} holds rows, but every snapshot that carried its marks is expired")
+    return State()
+
+
+def _read_file(table: IcebergTable, path: str, sha256: str) -> State:
+    name = ".".join(table.name())
+    try:
+        with table.io.new_input(path).open() as file:
+            body: bytes = file.read()
+    except OSError as error:
+        raise StateCorrupt(f"the state file of {name} cannot be read: {path} ({error})") from error
+    if hashlib.sha256(body).hexdigest() != sha256:
+        raise StateCorrupt(f"the state file of {name} was altered after it was written: {path}")
+    return State.from_json(body)

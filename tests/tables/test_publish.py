@@ -1,0 +1,183 @@
+"""The fenced publish: what it guarantees, whoever else is writing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from schemahub_lib.errors import PublishRefused
+from schemahub_lib.http.messages import Record
+from schemahub_lib.schemas import RAW_COMMON, Column, Table
+from schemahub_lib.tables import publish as publishing
+from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.publish import Branch, Draft, publish, tag
+from schemahub_lib.tables.raw import Fetched, append_raw
+from schemahub_lib.tables.state import State, read_state
+
+TRADES = Table(
+    "raw_test_trades",
+    (
+        Column("symbol", "STRING", required=True),
+        Column("id", "STRING", required=True),
+        Column("price", "DOUBLE"),
+        Column("time", "TIMESTAMP", time_encoding="iso8601"),
+        *RAW_COMMON,
+    ),
+    partition_by_day="time",
+    sort_by=("symbol", "time"),
+    key=("symbol", "id"),
+)
+
+
+def trades(first: int, last: int, symbol: str = "A") -> Fetched:
+    """Trades `first..last` as a fetch that began right at `first`."""
+    records: list[Record] = [
+        {
+            "symbol": symbol,
+            "id": str(i),
+            "price": "1.5",
+            "time": f"2026-01-0{1 + i % 3}T00:00:00.5Z",
+            "_raw_payload": "{}",
+        }
+        for i in range(first, last + 1)
+    ]
+    rows, unfit = to_arrow(TRADES, records, source="test", fetched_at=datetime(2026, 1, 5, tzinfo=UTC))
+    assert not unfit
+    return Fetched(rows, None, str(last))
+
+
+def ids(lake: Lake) -> list[int]:
+    table = lake.find(TRADES.name)
+    assert table is not None
+    return sorted(int(i) for i in table.scan(selected_fields=("id",)).to_arrow()["id"].to_pylist())
+
+
+def test_rows_and_their_watermark_become_visible_together(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    published = append_raw(lake, TRADES, "run-1", {"A": trades(1, 5)})
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert ids(lake) == [1, 2, 3, 4, 5]
+    assert table.metadata.current_snapshot_id == published.snapshot_id
+    assert read_state(table).streams["A"].watermark.last_trade_id == "5"
+    assert set(table.metadata.refs) == {"main"}
+
+
+def test_rows_another_run_published_meanwhile_are_left_out(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "run-1", {"A": trades(1, 5)})
+    second = append_raw(lake, TRADES, "run-2", {"A": trades(3, 8)})
+    assert (second.result.rows, second.result.duplicates) == (3, 3)
+    assert ids(lake) == list(range(1, 9))
+
+
+def test_nothing_new_publishes_nothing(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    first = append_raw(lake, TRADES, "run-1", {"A": trades(1, 5)})
+    again = append_raw(lake, TRADES, "run-2", {"A": trades(2, 5)})
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert again.snapshot_id is None
+    assert table.metadata.current_snapshot_id == first.snapshot_id
+
+
+def test_a_writer_that_lost_the_race_trims_against_the_winner_and_publishes_the_rest(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    lost = Branch(lake, TRADES.name)
+    append_raw(lake, TRADES, "winner", {"A": trades(1, 5)})
+    lost.mark("loser", State())
+    assert lost.fast_forward() is False
+    lost.drop()
+    append_raw(lake, TRADES, "loser", {"A": trades(1, 7)})
+    assert ids(lake) == list(range(1, 8))
+
+
+def test_the_state_is_that_of_the_branch_base_even_when_main_moves_on(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "run-1", {"A": trades(1, 5)})
+    branch = Branch(lake, TRADES.name)
+    append_raw(lake, TRADES, "run-2", {"A": trades(6, 9)})
+    assert branch.base_state().streams["A"].watermark.last_trade_id == "5"
+    branch.drop()
+
+
+def test_a_publish_that_never_gets_through_is_refused_and_leaves_no_branch(
+    make_lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "ATTEMPTS", 2)
+    lake, rival = make_lake(), make_lake()
+    lake.ensure(TRADES)
+    number = iter(range(100))
+
+    def write(state: State, branch: Branch) -> Draft[None]:
+        other = Branch(rival, TRADES.name)
+        other.mark(f"rival-{next(number)}", State())
+        assert other.fast_forward()
+        return Draft(None, State())
+
+    with pytest.raises(PublishRefused, match="lost against other writers"):
+        publish(lake, TRADES.name, "unlucky", write)
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert set(table.metadata.refs) == {"main"}
+
+
+def test_an_error_while_writing_leaves_main_and_no_branch(lake: Lake) -> None:
+    before = lake.ensure(TRADES).metadata.current_snapshot_id
+
+    def write(state: State, branch: Branch) -> Draft[None]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        publish(lake, TRADES.name, "run", write)
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert table.metadata.current_snapshot_id == before
+    assert set(table.metadata.refs) == {"main"}
+
+
+def test_concurrent_writers_of_overlapping_rows_write_each_once(make_lake: Callable[..., Lake]) -> None:
+    make_lake().ensure(TRADES)
+    failures: list[BaseException] = []
+
+    def write(first: int) -> None:
+        try:
+            append_raw(make_lake(), TRADES, f"run-{first}", {"A": trades(1, first + 20)})
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert ids(make_lake()) == list(range(1, 24))
+
+
+def test_branches_left_behind_are_swept_and_young_ones_are_not(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    java = publishing.load_java_table(lake, TRADES.name)
+    head = java.currentSnapshot().snapshotId()
+    for name in ("run_20200101T000000_00000000", "run_20991231T000000_00000000", "blocked_20200101T000000_00000000"):
+        java.manageSnapshots().createBranch(name, head).commit()
+    append_raw(lake, TRADES, "run", {"A": trades(1, 2)})
+    table = lake.find(TRADES.name)
+    assert table is not None
+    kept = {"main", "run_20991231T000000_00000000", "blocked_20200101T000000_00000000"}
+    assert set(table.metadata.refs) == kept
+
+
+def test_a_tag_moves(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    for last in (3, 6):
+        published = append_raw(lake, TRADES, "run", {"A": trades(1, last)})
+        assert published.snapshot_id is not None
+        tag(lake, TRADES.name, "unified", published.snapshot_id)
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert table.metadata.refs["unified"].snapshot_id == published.snapshot_id
