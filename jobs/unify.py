@@ -1,0 +1,14 @@
+"""Publish what the raw tables gained into trades_unified."""
+
+import sys
+from collections.abc import Sequence
+
+from schemahub_lib.glue import run_job
+
+
+def main(argv: Sequence[str]) -> int:
+    return run_job(["run", "unify", "trades_unified"], argv)
+
+
+if __name__ == "__main__" and (status := main(sys.argv[1:])):
+    sys.exit(status)

@@ -1,0 +1,343 @@
+"""The command line: parse, call one pipeline verb, print. Heavy libraries load inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemahub_lib import __version__
+from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
+from schemahub_lib.exchanges import EXCHANGES
+
+if TYPE_CHECKING:
+    from schemahub_lib.pipeline.ingest import IngestOptions
+    from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.tables.lake import Lake
+
+
+FAULT_EXIT = 1
+PARTIAL_EXIT = 3
+
+
+@dataclass
+class Globals:
+    """The options every command takes, before or after its name."""
+
+    profile: str | None = None
+    warehouse: str | None = None
+    mappings: str | None = None
+    log_format: str = "text"
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+
+    def lake(self) -> Lake:
+        from schemahub_lib.config import Settings
+        from schemahub_lib.tables.lake import Lake
+
+        return Lake(Settings.load(profile=self.profile, warehouse=self.warehouse, mappings=self.mappings))
+
+
+_GLOBAL_OPTIONS = (
+    click.option("--profile", type=click.Choice(["local", "glue", "rest"]), help="Catalog profile  [default: local]."),
+    click.option("--warehouse", help="Folder or s3:// URI of the tables  [default: ./warehouse]."),
+    click.option("--mappings", help="Folder or s3:// URI of mapping files, in place of those shipped."),
+    click.option("--log-format", type=click.Choice(["text", "json"]), help="How logs on stderr look."),
+    click.option("-v", "--verbose", is_flag=True, default=None, help="More logs, and tracebacks of errors."),
+    click.option("--quiet", is_flag=True, default=None, help="Only warnings and errors on stderr."),
+    click.option("--json", is_flag=True, default=None, help="The result as JSON on stdout."),
+)
+
+
+def _with_globals(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_GLOBAL_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _command(group: click.Group, name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A leaf command: global options are taken here too, and the function gets them as its first argument."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @click.pass_context
+        def run(context: click.Context, /, **values: Any) -> Any:
+            options: Globals = context.obj
+            for option in vars(options):
+                given = values.pop(option)
+                if given is not None:
+                    setattr(options, option, given)
+            _set_up_logging(options)
+            return function(options, **values)
+
+        run.__doc__ = function.__doc__
+        run.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        group.command(name, **attributes)(_with_globals(run))
+        return function
+
+    return decorate
+
+
+def _set_up_logging(options: Globals) -> None:
+    from schemahub_lib.logs import set_up_logging
+
+    set_up_logging(options.log_format, verbose=options.verbose, quiet=options.quiet)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="schemahub")
+@_with_globals
+@click.pass_context
+def main_group(context: click.Context, /, **values: Any) -> None:
+    """Trades of Coinbase, Binance and Kraken in Apache Iceberg tables, unified exactly once."""
+    context.obj = Globals(**{name: value for name, value in values.items() if value is not None})
+
+
+@main_group.group("run")
+def run_group() -> None:
+    """Fetch, unify, or both."""
+
+
+def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--products", help="Comma-separated, in the venue's own spelling  [default: the seed file]."),
+        click.option("--seed-path", help="Product seed file, in place of the one shipped."),
+        click.option("--cold-start-window", default="45m", show_default=True, help="How far back a new stream starts."),
+        click.option("--since", help="Where a new stream starts (UTC time), in place of the cold-start window."),
+        click.option("--until", help="Stop before the first trade at or after this time (UTC)."),
+        click.option("--max-catch-up", type=click.IntRange(1), help="Stop each stream after about this many trades."),
+        click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time."),
+        click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON in _raw_payload."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _options_from(values: dict[str, Any]) -> IngestOptions:
+    from schemahub_lib.config import parse_duration, parse_time
+    from schemahub_lib.pipeline.ingest import IngestOptions
+
+    since, until = (parse_time(values[name]) if values[name] else None for name in ("since", "until"))
+    if since and until and since >= until:
+        raise UsageError(f"--since {values['since']} is not before --until {values['until']}")
+    return IngestOptions(
+        products=tuple(name.strip() for name in (values["products"] or "").split(",") if name.strip()),
+        seed_path=values["seed_path"],
+        cold_start_window=parse_duration(values["cold_start_window"]),
+        since=since,
+        until=until,
+        max_catch_up=values["max_catch_up"],
+        workers=values["workers"],
+        keep_payload=not values["no_payload"],
+    )
+
+
+@_command(run_group, "ingest")
+@click.argument("sources", nargs=-1, required=True, type=click.Choice(list(EXCHANGES)))
+@_ingest_options
+def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any) -> None:
+    """Fetch what is new since each stream's watermark into raw_<source>_trades."""
+    from schemahub_lib.pipeline.pipeline import run_ingest
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+
+    ingest_options = _options_from(values)
+    if ingest_options.products and len(set(sources)) > 1:
+        raise UsageError("--products names products of one venue: give one source with it")
+    lake = options.lake()
+    with Progress(live=_live(options)) as progress:
+        chosen = [EXCHANGES[name] for name in dict.fromkeys(sources)]
+        reports = run_ingest(lake, chosen, ingest_options, new_run_id(), progress)
+    _finish(options, lake, reports)
+
+
+@_command(run_group, "unify")
+@click.argument("target", default="trades_unified")
+@click.option("--sources", help="Comma-separated exchanges  [default: all that have a mapping].")
+@click.option("--dry-run", is_flag=True, help="Print the SQL and what it would insert; publish nothing.")
+def run_unify_command(options: Globals, target: str, sources: str | None, dry_run: bool) -> None:
+    """Publish what the raw tables gained into TARGET, in one MERGE."""
+    from schemahub_lib.pipeline.pipeline import run_unify
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.unify import mappings_for
+
+    lake = options.lake()
+    names = [name.strip() for name in (sources or "").split(",") if name.strip()]
+    specs = mappings_for(lake, target, names)
+    with Progress(live=_live(options)) as progress:
+        report = run_unify(lake, target, specs, new_run_id(), progress, dry_run=dry_run)
+    _finish(options, lake, [report])
+
+
+@_command(run_group, "pipeline")
+@click.argument("target", default="trades_unified")
+@click.option("--sources", help="Comma-separated exchanges  [default: all that have a mapping].")
+@_ingest_options
+def run_pipeline_command(options: Globals, target: str, sources: str | None, **values: Any) -> None:
+    """Ingest all sources, then unify into TARGET in one atomic publish: one Spark start, or none."""
+    from schemahub_lib.pipeline.pipeline import run_pipeline
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.unify import mappings_for
+
+    ingest_options = _options_from(values)
+    lake = options.lake()
+    names = [name.strip() for name in (sources or "").split(",") if name.strip()]
+    specs = mappings_for(lake, target, names)
+    exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
+    if ingest_options.products and len(exchanges) > 1:
+        raise UsageError("--products names products of one venue: give one source with --sources")
+    with Progress(live=_live(options)) as progress:
+        reports = run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress)
+    _finish(options, lake, reports)
+
+
+@_command(main_group, "status")
+def status_command(options: Globals) -> None:
+    """Every stream's watermark, lag and gaps; every table's rows and files."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.status import status
+
+    found = status(options.lake())
+    render.show_json(found) if options.json else render.show_status(found)
+
+
+@_command(main_group, "query")
+@click.argument("sql")
+@click.option("--format", "output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
+def query_command(options: Globals, sql: str, output: str) -> None:
+    """Run one read-only SELECT (DuckDB's SQL, times in UTC) over the tables."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.query import query
+
+    render.show_rows(query(options.lake(), sql), "json" if options.json else output)
+
+
+@_command(main_group, "doctor")
+def doctor_command(options: Globals) -> None:
+    """Check Java, jars, catalog, credentials, endpoints and clock, and say what to do about each."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.doctor import examine
+
+    findings = examine(options.lake())
+    render.show_json(findings) if options.json else render.show_findings(findings)
+    if any(finding.status == "fail" for finding in findings):
+        raise click.exceptions.Exit(FAULT_EXIT)
+
+
+@main_group.group("mappings")
+def mappings_group() -> None:
+    """Check and look at mapping files."""
+
+
+@_command(mappings_group, "validate")
+@click.argument("location", required=False)
+def mappings_validate_command(options: Globals, location: str | None) -> None:
+    """Check every mapping in LOCATION (default: those in use); all problems at once, with file and line."""
+    from schemahub_lib import render
+    from schemahub_lib.config import Settings
+    from schemahub_lib.mapping.registry import load_mappings
+    from schemahub_lib.pipeline.unify import raw_tables
+
+    place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
+    found = load_mappings(place, raw_tables())
+    names = [spec.file for specs in found.values() for spec in specs]
+    render.show_json({"valid": names}) if options.json else click.echo("\n".join(f"ok  {name}" for name in names))
+
+
+@_command(mappings_group, "show")
+@click.argument("source", type=click.Choice(list(EXCHANGES)))
+@click.option("--target", default="trades_unified", show_default=True)
+def mappings_show_command(options: Globals, source: str, target: str) -> None:
+    """Where each column of the target comes from, and the SQL that fills it."""
+    from datetime import UTC, datetime
+
+    from schemahub_lib import render
+    from schemahub_lib.mapping.compiler import explain_columns, increment_select, to_sql
+    from schemahub_lib.pipeline.unify import mappings_for
+    from schemahub_lib.schemas import PRODUCTS, TARGETS
+
+    (spec,) = mappings_for(options.lake(), target, [source])
+    columns = explain_columns(spec, TARGETS[target])
+    select = increment_select(spec, TARGETS[target], f"{spec.source}_increment", PRODUCTS.name, datetime.now(UTC))
+    render.show_mapping(spec, columns, to_sql(select), as_json=options.json)
+
+
+@_command(main_group, "simulate")
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same market.")
+@click.option("--now", help="Where the simulator's clock starts (UTC)  [default: now].")
+@click.option("--speed", default=1.0, show_default=True, help="How fast its clock runs; 0 stands still.")
+@click.option("--scenario", help="A known event, such as burst-2024-02-08.")
+@click.option("--recorded", metavar="DIR", help="Serve recorded response files instead of a made-up market.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND=RATE",
+    help="Break answers on purpose; repeatable: kraken:500=0.1.",
+)
+@click.option("--latency", default=0.0, show_default=True, help="Seconds added to every answer.")
+@click.option("--trade-rate", default=1.0, show_default=True, help="How many trades, as a multiple.")
+@click.option("--no-rate-limit", is_flag=True, help="Do not throttle.")
+@click.option("--port", "ports", multiple=True, metavar="EXCHANGE=PORT", help="Fixed port  [default: any free one].")
+def simulate_command(options: Globals, ports: tuple[str, ...], no_rate_limit: bool, **values: Any) -> None:
+    """Serve a make-believe Coinbase, Binance and Kraken on this machine until stopped."""
+    from schemahub_lib.simulator import serve
+
+    fixed: dict[str, int] = {}
+    for text in ports:
+        exchange, _, number = text.partition("=")
+        if not number.isdecimal():
+            raise UsageError(f"--port {text}: write it as coinbase=8080")
+        fixed[exchange] = int(number)
+    serve(as_json=options.json, ports=fixed, rate_limits=not no_rate_limit, **values)
+
+
+def _live(options: Globals) -> bool:
+    return sys.stderr.isatty() and not options.quiet and options.log_format == "text"
+
+
+def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
+    """Print what the run did, stop Spark, and exit with the code the outcome has."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.runs import exit_code
+
+    lake.close()
+    render.show_json(reports) if options.json else render.show_reports(reports)
+    if code := exit_code(reports):
+        raise click.exceptions.Exit(code)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    verbose = "-v" in (argv or sys.argv) or "--verbose" in (argv or sys.argv)
+    try:
+        main_group.main(argv, prog_name="schemahub", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        return Interrupted.exit_code
+    except SchemaHubError as error:
+        click.echo(f"error: {error}", err=True)
+        if verbose:
+            raise
+        return error.exit_code
+    except Exception as error:
+        if verbose:
+            raise
+        click.echo(f"error: {type(error).__name__}: {error}\nRun it again with -v for the traceback.", err=True)
+        return FAULT_EXIT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

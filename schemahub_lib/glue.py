@@ -1,0 +1,71 @@
+"""Jobs as AWS Glue and EMR start them: `--JOB_NAME x --key value …` turned into one command line call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from schemahub_lib.cli import PARTIAL_EXIT, main
+from schemahub_lib.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+# Arguments Glue itself adds to a script's command line; none of them is ours.
+GLUE_ARGUMENTS = frozenset(
+    (
+        "JOB_NAME JOB_ID JOB_RUN_ID TempDir SECURITY_CONFIGURATION job-bookmark-option job-bookmark-from "
+        "job-bookmark-to job-language encryption-type enable-metrics enable-continuous-cloudwatch-log "
+        "enable-spark-ui spark-event-logs-path enable-glue-datacatalog enable-auto-scaling datalake-formats conf "
+        "extra-py-files additional-python-modules python-modules-installer-option extra-jars extra-files "
+        "scriptLocation executor-cores RedshiftTempDir enable-job-insights enable-observability-metrics"
+    ).split()
+)
+_FLAGS = frozenset(("no-payload", "dry-run", "quiet", "json", "verbose", "fail-on-partial"))
+
+
+def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
+    """Run a command line command with a job's arguments; returns the exit status.
+
+    A partial run counts as success, so that one delisted product does not stop the schedule, unless
+    `--fail-on-partial` says otherwise. What failed is in the log and in `schemahub_runs`.
+    """
+    try:
+        arguments, fail_on_partial = _translate(argv)
+    except UsageError as error:
+        log.error("%s", error)
+        return error.exit_code
+    code = main([*command, *arguments])
+    if code == PARTIAL_EXIT and not fail_on_partial:
+        log.warning("partial: some products failed, the rest landed; see above and schemahub_runs")
+        return 0
+    return code
+
+
+def _translate(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """Glue's `--key value` pairs as command line options: Glue's own left out, `--flag true` made a bare flag."""
+    arguments: list[str] = []
+    fail_on_partial = False
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise UsageError(f"job arguments come as --key value pairs; {word!r} stands alone")
+        key, _, inline = word[2:].partition("=")
+        has_value = bool(inline) or bool(words and not words[0].startswith("--"))
+        value = inline or (words.pop(0) if has_value else "")
+        if key in GLUE_ARGUMENTS:
+            continue
+        name = key.replace("_", "-")
+        if name in _FLAGS:
+            if value not in ("", "true", "false"):
+                raise UsageError(f"--{key} is a switch: give it true or false, not {value!r}")
+            switched_on = value != "false"
+            if name == "fail-on-partial":
+                fail_on_partial = switched_on
+            elif switched_on:
+                arguments.append(f"--{name}")
+        elif not has_value:
+            raise UsageError(f"--{key} needs a value")
+        else:
+            arguments += [f"--{name}", value]
+    return arguments, fail_on_partial

@@ -1,0 +1,292 @@
+"""Ingest: fetch what is new since each stream's watermark and publish it into the source's raw table."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from schemahub_lib.errors import ExchangeError, Interrupted, SchemaHubError, UnexpectedResponse
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.http.client import HttpClient
+from schemahub_lib.http.credentials import load_credentials
+from schemahub_lib.http.messages import Page, Rejected
+from schemahub_lib.pipeline.products import resolve, wanted_products
+from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.quality.quarantine import quarantine
+from schemahub_lib.schemas import WATERMARKS
+from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.raw import Fetched, append_raw
+from schemahub_lib.tables.rebuild import current_state
+from schemahub_lib.tables.state import State, read_state
+from schemahub_lib.watermark import Watermark
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 250_000  # rows in one publish: what bounds memory, whatever the number of trades
+QUEUED_PAGES = 100
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What to fetch. `since` is where a stream without a watermark starts, in place of the cold-start window."""
+
+    products: Sequence[str] = ()
+    seed_path: str | None = None
+    cold_start_window: timedelta = timedelta(minutes=45)
+    since: datetime | None = None
+    until: datetime | None = None
+    max_catch_up: int | None = None  # trades per stream and run
+    workers: int = 4
+    keep_payload: bool = True
+
+    def cold_start(self) -> datetime:
+        return self.since or datetime.now(UTC) - self.cold_start_window
+
+
+@dataclass
+class _Pending:
+    """A stream's part of the next publish."""
+
+    start: Watermark | None
+    cursor: str = ""
+    rows: list[pa.Table] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    """A page on its way from a fetching thread to the publishing one."""
+
+    stream: str
+    rows: pa.Table
+    rejected: list[Rejected]
+    cursor: str
+
+
+def ingest(
+    lake: Lake,
+    exchange: Exchange,
+    options: IngestOptions,
+    run_id: str,
+    progress: Progress,
+    stop: threading.Event,
+) -> Report:
+    """Bring one exchange's raw table up to date. Returns the report; one product's failure is in it, not raised.
+
+    Setting `stop` ends it after the publish under way; the report then says 'interrupted'. Raises PublishRefused and
+    UsageError. Whatever happens, what was published stays and nothing else does.
+    """
+    report = Report(run_id, "ingest", exchange.name)
+    with _client(lake, exchange, stop) as client:
+        names = wanted_products(exchange, options.products, options.seed_path)
+        state = current_state(lake, exchange)
+        try:
+            symbols = resolve(lake, exchange, client, names)
+            run = _Run(lake, exchange, client, options, report, progress, stop)
+            run.fetch_and_publish(symbols, state)
+            sync_watermarks(lake, exchange, run_id)
+        except ExchangeError as error:
+            report.errors[exchange.name] = str(error)
+        except Interrupted:
+            report.finish("interrupted")
+            return report
+        finally:
+            for figure in ("requests", "retries", "throttled", "bytes"):
+                setattr(report, figure, getattr(client.stats, figure))
+    failed_all = len(report.errors) >= len(names)
+    if report.errors:
+        report.finish("failed" if failed_all and not report.rows else "partial")
+    else:
+        report.finish("ok" if report.rows or report.quarantined else "nothing_new")
+    return report
+
+
+@contextmanager
+def _client(lake: Lake, exchange: Exchange, stop: threading.Event) -> Iterator[HttpClient]:
+    client = HttpClient(
+        exchange,
+        base_url=lake.settings.exchange_url(exchange.name),
+        credentials=load_credentials(exchange.name, lake.settings.environment),
+        stop=stop,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+class _Run:
+    """One ingest under way: threads fetch pages in stream order, the caller's thread publishes them in batches."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        exchange: Exchange,
+        client: HttpClient,
+        options: IngestOptions,
+        report: Report,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self.lake, self.exchange, self.client = lake, exchange, client
+        self.options, self.report, self.progress, self.stop = options, report, progress, stop
+        self.arrivals: queue.Queue[_Arrived | None] = queue.Queue(QUEUED_PAGES)
+
+    def fetch_and_publish(self, symbols: Sequence[str], state: State) -> None:
+        starts = {s: state.streams[s].watermark if s in state.streams else None for s in symbols}
+        pending = {symbol: _Pending(starts[symbol]) for symbol in symbols}
+        with ThreadPoolExecutor(self.options.workers, f"fetch-{self.exchange.name}") as pool:
+            try:
+                for symbol, start in starts.items():
+                    pool.submit(self._fetch, symbol, start)
+                waiting, open_streams = 0, len(symbols)
+                while open_streams:
+                    arrived = self._next()
+                    if arrived is None:
+                        open_streams -= 1
+                        continue
+                    stream = pending[arrived.stream]
+                    stream.rows.append(arrived.rows)
+                    stream.rejected += arrived.rejected
+                    stream.cursor = arrived.cursor
+                    waiting += arrived.rows.num_rows
+                    if waiting >= BATCH_ROWS:
+                        state = self._publish(pending) or state
+                        waiting = 0
+                state = self._publish(pending) or state
+            except BaseException:
+                self.stop.set()
+                raise
+        self._note_lag(symbols, state)
+
+    def _next(self) -> _Arrived | None:
+        while not self.stop.is_set():
+            try:
+                return self.arrivals.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        raise Interrupted("stopped")
+
+    def _fetch(self, symbol: str, start: Watermark | None) -> None:
+        """Fetch one stream to the head of its tape (runs in a worker thread)."""
+        try:
+            fetched = 0
+            origin = start or self.options.cold_start()
+            for page in self.client.pages(self.exchange.trades(symbol, origin, self.options.until)):
+                arrived = self._arrive(symbol, page)
+                fetched += arrived.rows.num_rows
+                self.progress.add(self.exchange.name, symbol, arrived.rows.num_rows)
+                if fetched:  # the session takes seconds to start; do it while the next pages are on their way
+                    self.lake.warm_up()
+                self._hand_over(arrived)
+                if self.options.max_catch_up is not None and fetched >= self.options.max_catch_up:
+                    log.info("%s %s: stopped after %d trades, as told", self.exchange.name, symbol, fetched)
+                    break
+        except Interrupted:
+            log.debug("%s %s: fetching stopped", self.exchange.name, symbol)
+        except SchemaHubError as error:
+            log.error("%s", error)
+            self.report.errors[symbol] = str(error)
+        except Exception as error:
+            log.exception("%s %s", self.exchange.name, symbol)
+            self.report.errors[symbol] = f"{type(error).__name__}: {error}"
+        finally:
+            self._hand_over(None)
+
+    def _arrive(self, symbol: str, page: Page) -> _Arrived:
+        rows, unfit = to_arrow(
+            self.exchange.raw_table,
+            page.records,
+            source=self.exchange.name,
+            fetched_at=datetime.now(UTC),
+            keep_payload=self.options.keep_payload,
+        )
+        rejected = page.rejected + unfit
+        if len(rejected) > 1 and not rows.num_rows:
+            raise UnexpectedResponse(
+                f"none of the {len(rejected)} rows of a page is a trade, so the API has changed its shape; first: "
+                f"{rejected[0].reason}: {rejected[0].payload[:120]}",
+                exchange=self.exchange.name,
+                endpoint="trades",
+                product=symbol,
+            )
+        return _Arrived(symbol, rows, rejected, page.cursor)
+
+    def _hand_over(self, arrived: _Arrived | None) -> None:
+        while not self.stop.is_set():
+            try:
+                self.arrivals.put(arrived, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def _publish(self, pending: Mapping[str, _Pending]) -> State | None:
+        """Publish and empty what is pending; the table's new state, or None when nothing moved."""
+        import pyarrow as pa
+
+        batch: dict[str, Fetched] = {}
+        for symbol, stream in pending.items():
+            if stream.rejected:
+                quarantine(self.lake, self.exchange.name, symbol, self.report.run_id, stream.rejected)
+                self.report.quarantined += len(stream.rejected)
+                log.warning(
+                    "%s %s: %d malformed rows set aside in schemahub_quarantine, first: %s",
+                    self.exchange.name,
+                    symbol,
+                    len(stream.rejected),
+                    stream.rejected[0].reason,
+                )
+            if stream.rows:
+                batch[symbol] = Fetched(pa.concat_tables(stream.rows), stream.start, stream.cursor)
+        if not batch:
+            return None
+        published = append_raw(self.lake, self.exchange.raw_table, self.report.run_id, batch)
+        self.report.rows += published.result.rows
+        self.report.duplicates += published.result.duplicates
+        for symbol in batch:
+            stream = pending[symbol]
+            stream.rows, stream.rejected = [], []
+            if published.state is not None and symbol in published.state.streams:
+                stream.start = published.state.streams[symbol].watermark
+        return published.state
+
+    def _note_lag(self, symbols: Sequence[str], state: State) -> None:
+        newest = [state.streams[s].watermark.last_ts for s in symbols if s in state.streams]
+        if newest:
+            self.report.lag_seconds = (datetime.now(UTC) - max(newest)).total_seconds()
+
+
+def sync_watermarks(lake: Lake, exchange: Exchange, run_id: str) -> None:
+    """Bring the readable watermark ledger of a source in line with the state that travels with its data."""
+    raw = lake.ensure(exchange.raw_table)
+    truth = [
+        {
+            "source": exchange.name,
+            "stream": name,
+            "last_trade_id": stream.watermark.last_trade_id,
+            "last_ts": stream.watermark.last_ts,
+            "cursor": stream.watermark.cursor,
+        }
+        for name, stream in sorted(read_state(raw).streams.items())
+    ]
+    ledger = sorted(lake.partition(WATERMARKS, exchange.name), key=itemgetter("stream"))
+    if [{name: row[name] for name in WATERMARKS.column_names[:5]} for row in ledger] != truth:
+        stamp = {
+            "snapshot_id": raw.metadata.current_snapshot_id,
+            "run_id": run_id,
+            "updated_at": datetime.now(UTC),
+        }
+        lake.replace_partition(WATERMARKS, exchange.name, [row | stamp for row in truth])

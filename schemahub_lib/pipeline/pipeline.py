@@ -1,0 +1,106 @@
+"""The pipeline: ingest every source at once, then unify what arrived, in one Spark start (or none)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.pipeline.ingest import IngestOptions, ingest
+from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.unify import unify
+from schemahub_lib.tables.lake import Lake
+
+log = logging.getLogger(__name__)
+
+
+def run_ingest(
+    lake: Lake, exchanges: Sequence[Exchange], options: IngestOptions, run_id: str, progress: Progress
+) -> list[Report]:
+    """Ingest several exchanges side by side and record the runs. One exchange's failure does not stop the others.
+
+    On Ctrl-C every publish under way is finished, the runs are recorded as interrupted, and Interrupted is raised.
+    """
+    stops = [threading.Event() for _ in exchanges]
+    with ThreadPoolExecutor(len(exchanges), "ingest") as pool:
+        futures = [
+            pool.submit(_reported, lake, exchange, options, run_id, progress, stop)
+            for exchange, stop in zip(exchanges, stops, strict=True)
+        ]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            for stop in stops:
+                stop.set()
+    reports = [future.result() for future in futures]
+    record(lake, reports)
+    if any(report.status == "interrupted" for report in reports):
+        raise Interrupted("stopped; everything published so far is safe and the next run continues after it")
+    return reports
+
+
+def run_unify(
+    lake: Lake,
+    target: str,
+    specs: Sequence[MappingSpec],
+    run_id: str,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+) -> Report:
+    """Unify and record the run; a failure is recorded and raised. A dry run leaves no trace."""
+    if dry_run:
+        return unify(lake, target, specs, run_id, progress, dry_run=True)
+    report = Report(run_id, "unify", target)
+    try:
+        report = unify(lake, target, specs, run_id, progress)
+    except BaseException as error:
+        report.errors[target] = str(error) or type(error).__name__
+        report.finish("failed")
+        raise
+    finally:
+        record(lake, [report])
+    return report
+
+
+def run_pipeline(
+    lake: Lake,
+    exchanges: Sequence[Exchange],
+    target: str,
+    specs: Sequence[MappingSpec],
+    options: IngestOptions,
+    run_id: str,
+    progress: Progress,
+) -> list[Report]:
+    """Ingest all, then unify all in one publish; the reports in that order."""
+    reports = run_ingest(lake, exchanges, options, run_id, progress)
+    return [*reports, run_unify(lake, target, specs, run_id, progress)]
+
+
+def _reported(
+    lake: Lake,
+    exchange: Exchange,
+    options: IngestOptions,
+    run_id: str,
+    progress: Progress,
+    stop: threading.Event,
+) -> Report:
+    """An ingest's report, also when the exchange as a whole failed."""
+    try:
+        return ingest(lake, exchange, options, run_id, progress, stop)
+    except UsageError:
+        raise
+    except SchemaHubError as error:
+        message = str(error)
+        log.error("%s: %s", exchange.name, message)
+    except Exception as error:  # a bug in one connector must not cost the other exchanges their run
+        message = f"{type(error).__name__}: {error}"
+        log.exception("%s", exchange.name)
+    report = Report(run_id, "ingest", exchange.name, errors={exchange.name: message})
+    report.finish("failed")
+    return report

@@ -1,0 +1,99 @@
+"""Which products a run fetches, by the names people type, and what is known about each."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from schemahub_lib.errors import ExchangeError, UsageError
+from schemahub_lib.exchanges.base import Exchange, Product
+from schemahub_lib.http.client import HttpClient
+from schemahub_lib.mapping.registry import shipped_mappings
+from schemahub_lib.schemas import PRODUCTS
+from schemahub_lib.tables.lake import Lake
+
+log = logging.getLogger(__name__)
+
+
+def wanted_products(exchange: Exchange, names: Sequence[str], seed_path: str | None) -> list[str]:
+    """The names given, else those of the seed file. Raises UsageError for a file that is missing or malformed."""
+    if names:
+        return list(dict.fromkeys(names))
+    return list(dict.fromkeys(read_seed(exchange.name, seed_path)))
+
+
+def read_seed(source: str, seed_path: str | None) -> list[str]:
+    """`product_ids` of a seed file; by default the one shipped for `source`."""
+    import yaml
+
+    name = "product_ids_seed.yaml" if source == "coinbase" else f"product_ids_seed_{source}.yaml"
+    place = Path(seed_path) if seed_path else shipped_mappings() / name
+    try:
+        document = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"the product seed file {place} cannot be read: {error}") from error
+    ids = document.get("product_ids") if isinstance(document, dict) else None
+    if not isinstance(ids, list) or not ids or not all(isinstance(i, str) and i for i in ids):
+        raise UsageError(f"{place}: expected `product_ids:` with a list of product names")
+    return ids
+
+
+def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[str]) -> list[str]:
+    """The raw-table spelling of each name; the products ledger is filled with what is new.
+
+    The exchange is asked for its list only when a name is not in the ledger. A name that is not in the list either is
+    tried as typed, because lists leave out delisted markets: the exchange's own answer is the judge.
+    """
+    known = known_symbols(lake, exchange.name)
+    if all(name in known for name in names):
+        return list(names)
+    try:
+        listed = client.ask(exchange.products())
+    except ExchangeError as error:
+        log.warning(
+            "%s: the product list could not be read, product names are taken as typed: %s", exchange.name, error
+        )
+        listed = []
+    spelling = {alias.upper(): p.symbol for p in listed for alias in (p.symbol, *p.aliases)}
+    symbols = []
+    for name in names:
+        symbol = spelling.get(name.upper())
+        if symbol is None and listed:
+            near = difflib.get_close_matches(name.upper(), spelling, n=1)
+            hint = f"; did you mean {spelling[near[0]]}?" if near else ""
+            log.warning("%s lists no product %s, trying it all the same%s", exchange.name, name, hint)
+        symbols.append(symbol or name.upper())
+    products = {p.symbol: p for p in listed}
+    for symbol in symbols:
+        assets = exchange.split_symbol(symbol)
+        if symbol not in products and symbol not in known and assets is not None:
+            products[symbol] = Product(symbol, *assets, status="unlisted", tradable=False)
+    _remember(lake, exchange.name, products, known)
+    return list(dict.fromkeys(symbols))
+
+
+def known_symbols(lake: Lake, source: str) -> dict[str, dict[str, Any]]:
+    """The products ledger of a source, by symbol."""
+    return {row["symbol"]: row for row in lake.partition(PRODUCTS, source)}
+
+
+def _remember(lake: Lake, source: str, products: dict[str, Product], known: dict[str, dict[str, Any]]) -> None:
+    """Write the ledger anew: listed products as they are now, vanished ones as they were."""
+    now = datetime.now(UTC)
+    rows = dict(known)
+    for symbol, product in products.items():
+        rows[symbol] = {
+            "source": source,
+            "symbol": symbol,
+            "canonical_symbol": product.canonical_symbol,
+            "base_asset": product.base_asset,
+            "quote_asset": product.quote_asset,
+            "status": product.status,
+            "updated_at": now,
+        }
+    if products:
+        lake.replace_partition(PRODUCTS, source, rows.values())

@@ -1,0 +1,62 @@
+"""What a run was and did: the report a verb returns, and its row in `schemahub_runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+from schemahub_lib.schemas import RUNS
+from schemahub_lib.tables.lake import Lake
+
+Status = Literal["ok", "partial", "failed", "nothing_new", "interrupted"]
+
+
+def new_run_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+@dataclass
+class Report:
+    """One source's ingest, or one unify. `errors` maps a product (or the job itself) to what went wrong."""
+
+    run_id: str
+    job: str
+    source: str
+    status: Status = "ok"
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    rows: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes: int = 0
+    lag_seconds: float | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+    sql: str | None = None  # of a dry run
+
+    def finish(self, status: Status) -> None:
+        self.status = status
+        self.seconds = (datetime.now(UTC) - self.started_at).total_seconds()
+
+    def as_row(self) -> dict[str, Any]:
+        row = asdict(self)
+        del row["sql"]
+        errors: dict[str, str] = row.pop("errors")
+        return row | {"error": "\n".join(f"{where}: {what}" for where, what in errors.items()) or None}
+
+
+def record(lake: Lake, reports: Iterable[Report]) -> None:
+    """Append the runs to the ledger."""
+    lake.append(RUNS, [report.as_row() for report in reports])
+
+
+def exit_code(reports: Sequence[Report]) -> int:
+    """0 when all went well, 1 when everything failed, 3 when some of it landed."""
+    if all(report.status in ("ok", "nothing_new") for report in reports):
+        return 0
+    return 1 if all(report.status == "failed" for report in reports if report.job == "ingest") else 3

@@ -1,0 +1,119 @@
+"""How the lake stands: every stream's watermark, lag and gaps, every table's size. Reads only, starts no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from schemahub_lib.errors import StateCorrupt
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.schemas import RUNS
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.state import read_state
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+SMALL_FILE = 32 * 2**20
+MANY_SMALL_FILES = 100
+MANY_SNAPSHOTS = 500
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """`gaps` are ranges of trade ids between fetched ones; `missing` counts their ids."""
+
+    source: str
+    product: str
+    last_trade_id: str
+    last_ts: datetime
+    lag_seconds: float
+    gaps: tuple[tuple[int, int], ...]
+    missing: int
+    last_run: datetime | None
+    last_run_status: str | None
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    name: str
+    rows: int
+    files: int
+    bytes: int
+    snapshots: int
+    needs: str
+
+    @property
+    def average_file_bytes(self) -> float:
+        return self.bytes / self.files if self.files else 0.0
+
+
+@dataclass(frozen=True)
+class LakeStatus:
+    streams: list[StreamStatus]
+    tables: list[TableStatus]
+    warnings: list[str]
+
+
+def status(lake: Lake) -> LakeStatus:
+    """The present state of every stream and table."""
+    runs = _last_runs(lake)
+    streams: list[StreamStatus] = []
+    warnings: list[str] = []
+    now = datetime.now(UTC)
+    for exchange in EXCHANGES.values():
+        raw = lake.find(exchange.raw_table.name)
+        if raw is None:
+            continue
+        try:
+            state = read_state(raw)
+        except StateCorrupt as error:
+            warnings.append(f"{error}; the next ingest rebuilds it from the rows")
+            continue
+        run = runs.get(exchange.name, {})
+        for product, stream in sorted(state.streams.items()):
+            mark = stream.watermark
+            streams.append(
+                StreamStatus(
+                    exchange.name,
+                    product,
+                    mark.last_trade_id,
+                    mark.last_ts,
+                    (now - mark.last_ts).total_seconds(),
+                    stream.gaps,
+                    sum(high - low + 1 for low, high in stream.gaps),
+                    run.get("started_at"),
+                    run.get("status"),
+                )
+            )
+    tables = [_table(name, found) for name in lake.table_names() if (found := lake.find(name)) is not None]
+    return LakeStatus(streams, tables, warnings)
+
+
+def _last_runs(lake: Lake) -> Mapping[str, dict[str, Any]]:
+    """The last recorded ingest of each source."""
+    ledger = lake.find(RUNS.name)
+    if ledger is None:
+        return {}
+    columns = ("source", "job", "started_at", "status")
+    rows = ledger.scan(selected_fields=columns).to_arrow().sort_by("started_at").to_pylist()
+    return {row["source"]: row for row in rows if row["job"] == "ingest"}
+
+
+def _table(name: str, table: IcebergTable) -> TableStatus:
+    snapshot = table.current_snapshot()
+    summary = snapshot.summary if snapshot is not None else None
+
+    def figure(key: str) -> int:
+        return int((summary.get(key) if summary is not None else None) or 0)
+
+    files, size = figure("total-data-files"), figure("total-files-size")
+    snapshots = len(table.metadata.snapshots)
+    needs = []
+    if files > MANY_SMALL_FILES and size / files < SMALL_FILE:
+        needs.append("compaction")
+    if snapshots > MANY_SNAPSHOTS:
+        needs.append("snapshot expiry")
+    return TableStatus(name, figure("total-records"), files, size, snapshots, ", ".join(needs))

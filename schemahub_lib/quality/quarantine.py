@@ -1,0 +1,35 @@
+"""Rows that could not be read as trades: kept with their reason and payload, never dropped in silence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from schemahub_lib.http.messages import Rejected
+from schemahub_lib.schemas import QUARANTINE
+from schemahub_lib.tables.lake import Lake
+
+
+def quarantine(lake: Lake, source: str, stream: str, run_id: str, rejected: Sequence[Rejected]) -> None:
+    """Append rejected rows to the quarantine.
+
+    Written before the publish that moves past them, so a crash between the two may write a finding twice and never
+    loses it; `quarantine_id` is the same both times.
+    """
+    now = datetime.now(UTC)
+    lake.append(
+        QUARANTINE,
+        [
+            {
+                "quarantine_id": hashlib.sha256("\0".join((source, stream, row.payload)).encode()).hexdigest(),
+                "source": source,
+                "stream": stream,
+                "reason": row.reason,
+                "payload": row.payload,
+                "run_id": run_id,
+                "quarantined_at": now,
+            }
+            for row in rejected
+        ],
+    )

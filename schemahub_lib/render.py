@@ -1,0 +1,163 @@
+"""Results on stdout: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from schemahub_lib.mapping.compiler import ColumnLineage
+    from schemahub_lib.mapping.spec import MappingSpec
+    from schemahub_lib.pipeline.doctor import Finding
+    from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.pipeline.status import LakeStatus
+
+
+def show_json(value: Any) -> None:
+    """One JSON document; dataclasses as objects, times as ISO 8601."""
+
+    def encode(item: Any) -> Any:
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        return item.isoformat() if isinstance(item, datetime) else str(item)
+
+    click.echo(json.dumps(value, default=encode, indent=2))
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()) -> None:
+    table = RichTable(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    # A pipe has no width: never cut there.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def show_reports(reports: Sequence[Report]) -> None:
+    """What each part of a run did; what failed is named below."""
+    numbers = ("rows", "duplicates", "quarantined", "requests", "retries", "seconds", "lag")
+    rows = [
+        (
+            report.job,
+            report.source,
+            report.status.replace("_", " "),
+            f"{report.rows:,}",
+            f"{report.duplicates:,}",
+            f"{report.quarantined:,}",
+            f"{report.requests:,}",
+            f"{report.retries:,}",
+            f"{report.seconds:.1f}",
+            _duration(report.lag_seconds),
+        )
+        for report in reports
+    ]
+    _table("", ("job", "source", "status", *numbers), rows, numbers=numbers)
+    for report in reports:
+        for message in report.errors.values():
+            click.echo(f"failed: {message}")
+        if report.quarantined:
+            click.echo(f"{report.source}: {report.quarantined} malformed rows are in schemahub_quarantine")
+        if report.sql:
+            click.echo(report.sql)
+
+
+def show_status(status: LakeStatus) -> None:
+    """Streams and tables."""
+    if not status.tables:
+        click.echo("The warehouse holds no tables yet: schemahub run pipeline trades_unified")
+        return
+    _table(
+        "streams",
+        ("source", "product", "last trade", "at (UTC)", "lag", "gaps", "missing", "last run", "status"),
+        [
+            (
+                s.source,
+                s.product,
+                s.last_trade_id,
+                f"{s.last_ts:%Y-%m-%d %H:%M:%S.%f}",
+                _duration(s.lag_seconds),
+                len(s.gaps),
+                f"{s.missing:,}",
+                f"{s.last_run:%Y-%m-%d %H:%M:%S}" if s.last_run else None,
+                s.last_run_status,
+            )
+            for s in status.streams
+        ],
+        numbers=("lag", "gaps", "missing"),
+    )
+    _table(
+        "tables",
+        ("table", "rows", "files", "average file", "snapshots", "needs"),
+        [
+            (t.name, f"{t.rows:,}", f"{t.files:,}", _size(t.average_file_bytes), t.snapshots, t.needs)
+            for t in status.tables
+        ],
+        numbers=("rows", "files", "average file", "snapshots"),
+    )
+    for warning in status.warnings:
+        click.echo(f"warning: {warning}")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    _table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
+
+
+def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, *, as_json: bool) -> None:
+    """Column lineage and generated SQL of one mapping."""
+    if as_json:
+        show_json({"file": spec.file, "columns": lineage, "sql": sql})
+        return
+    _table(
+        f"{spec.source} -> {spec.target_table}  ({spec.file})",
+        ("column", "type", "from", "transform", "sql"),
+        [(row.target, row.type, row.origin, row.transform, row.sql) for row in lineage],
+    )
+    click.echo(sql)
+
+
+def show_rows(rows: pa.Table, output: str) -> None:
+    """A query's rows as a table, CSV, JSON lines or Parquet."""
+    if output == "parquet":
+        import pyarrow.parquet as pq
+
+        if sys.stdout.isatty():
+            raise click.UsageError(
+                "Parquet is binary: redirect it, as in `schemahub query … --format parquet > x.parquet`"
+            )
+        pq.write_table(rows, sys.stdout.buffer)
+    elif output == "csv":
+        import pyarrow.csv as pc
+
+        pc.write_csv(rows, sys.stdout.buffer)
+    elif output == "json":
+        show_json(rows.to_pylist())
+    else:
+        numbers = [f.name for f in rows.schema if str(f.type).startswith(("int", "uint", "double", "float", "decimal"))]
+        _table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f}{unit}"
+    return f"{seconds:.1f}s"
+
+
+def _size(size: float) -> str:
+    for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= limit:
+            return f"{size / limit:.1f} {unit}"
+    return f"{size:.0f} B"

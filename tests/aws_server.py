@@ -1,0 +1,43 @@
+"""AWS on loopback for tests: moto's S3 and Glue over HTTP, with the one thing added that moto leaves out.
+
+Glue refuses an UpdateTable whose VersionId is not the table's present one; Iceberg's commits rest on that. moto ignores
+VersionId, so two committers would overwrite each other and a test of concurrency would prove nothing.
+Run as a script: prints its URL and serves until it is stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+from moto.glue.responses import GlueResponse
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+_commit = threading.Lock()
+_update_table = GlueResponse.update_table
+
+
+def _update_table_at_version(self: GlueResponse) -> Any:
+    expected = self.parameters.get("VersionId")
+    with _commit:
+        table = self.glue_backend.get_table(self.parameters["DatabaseName"], self.parameters["TableInput"]["Name"])
+        present = table.as_dict()["VersionId"]
+        if expected is not None and expected != present:
+            raise JsonRESTError(
+                "ConcurrentModificationException", f"update of version {expected}, but the table is at {present}"
+            )
+        return _update_table(self)
+
+
+def main() -> None:
+    GlueResponse.update_table = _update_table_at_version  # type: ignore[method-assign]
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

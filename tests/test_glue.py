@@ -1,0 +1,102 @@
+"""Job arguments as Glue passes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from schemahub_lib import glue
+from schemahub_lib.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMS: dict[str, Any] = json.loads((ROOT / "glue_job_params.json").read_text())
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(glue, "main", lambda argv: calls.append(argv) or 0)
+    return calls
+
+
+def test_glues_own_arguments_are_left_out_and_ours_are_passed_on(called: list[list[str]]) -> None:
+    argv = "--JOB_NAME nightly --JOB_RUN_ID jr_1 --TempDir s3://t/ --job-bookmark-option job-bookmark-disable"
+    glue.run_job(["run", "ingest", "kraken"], [*argv.split(), "--products", "XBTUSD", "--cold_start_window", "2h"])
+    assert called == [["run", "ingest", "kraken", "--products", "XBTUSD", "--cold-start-window", "2h"]]
+
+
+def test_a_switch_takes_true_or_false_because_glue_arguments_have_values(called: list[list[str]]) -> None:
+    glue.run_job(["x"], ["--no-payload", "true", "--quiet", "false"])
+    assert called == [["x", "--no-payload"]]
+
+
+@pytest.mark.parametrize("argv", [["stray"], ["--products"], ["--no-payload", "perhaps"]])
+def test_what_is_no_argument_is_refused_before_anything_starts(called: list[list[str]], argv: list[str]) -> None:
+    assert glue.run_job(["x"], argv) == UsageError.exit_code
+    assert called == []
+
+
+@pytest.mark.parametrize(("code", "argv", "status"), [(3, [], 0), (3, ["--fail-on-partial", "true"], 3), (1, [], 1)])
+def test_a_partial_run_is_a_success_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, code: int, argv: list[str], status: int
+) -> None:
+    monkeypatch.setattr(glue, "main", lambda _: code)
+    assert glue.run_job(["x"], argv) == status
+
+
+def test_the_job_name_is_what_glues_own_parser_reads_too() -> None:
+    from awsglue.utils import getResolvedOptions
+
+    argv = ["job.py", "--JOB_NAME", "pipeline", "--products", "BTC-USD"]
+    assert getResolvedOptions(argv, ["JOB_NAME"])["JOB_NAME"] == "pipeline"
+
+
+@pytest.mark.parametrize("name", sorted(PARAMS["jobs"]))
+def test_every_job_of_the_parameter_file_is_a_script_with_a_main(name: str) -> None:
+    script = ROOT / PARAMS["jobs"][name]["script"]
+    namespace: dict[str, Any] = {"__name__": f"job_{name}"}
+    exec(compile(script.read_text(), script, "exec"), namespace)
+    assert callable(namespace["main"])
+    assert "pyspark" not in sys.modules or namespace["main"].__module__ == f"job_{name}"
+
+
+def test_every_script_in_jobs_has_its_parameters() -> None:
+    assert {p.stem for p in (ROOT / "jobs").glob("*.py")} == set(PARAMS["jobs"])
+
+
+@pytest.mark.parametrize("name", sorted(PARAMS["jobs"]))
+def test_glue_would_accept_the_job(name: str) -> None:
+    defaults, job = PARAMS["defaults"], PARAMS["jobs"][name]
+    request = {
+        "Name": name,
+        "Description": job["description"],
+        "Role": "arn:aws:iam::123456789012:role/schemahub",
+        "Command": {"Name": "glueetl", "ScriptLocation": f"s3://bucket/{job['script']}", "PythonVersion": "3"},
+        "DefaultArguments": defaults["arguments"] | job["arguments"],
+        "GlueVersion": defaults["glue_version"],
+        "WorkerType": defaults["worker_type"],
+        "NumberOfWorkers": defaults["number_of_workers"],
+        "Timeout": defaults["timeout_minutes"],
+        "MaxRetries": defaults["max_retries"],
+        "ExecutionProperty": {"MaxConcurrentRuns": defaults["max_concurrent_runs"]},
+    }
+    shape = botocore.session.get_session().get_service_model("glue").operation_model("CreateJob").input_shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_module_versions_of_the_jobs_are_those_of_the_lock() -> None:
+    lock = dict(
+        line.split("==")
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if "==" in line and line[0] != " "
+    )
+    for module in PARAMS["defaults"]["arguments"]["--additional-python-modules"].split(","):
+        name, version = module.split("==")
+        assert lock[name.split("[")[0]] == version
