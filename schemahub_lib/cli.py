@@ -209,13 +209,23 @@ def status_command(options: Globals) -> None:
 
 @_command(main_group, "query")
 @click.argument("sql")
-@click.option("--format", "output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
-def query_command(options: Globals, sql: str, output: str) -> None:
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How rows are written to stdout.",
+)
+@click.option("--as-of", help="The tables as they were at this time (UTC).")
+def query_command(options: Globals, sql: str, output: str, as_of: str | None) -> None:
     """Run one read-only SELECT (DuckDB's SQL, times in UTC) over the tables."""
     from schemahub_lib import render
+    from schemahub_lib.config import parse_time
     from schemahub_lib.pipeline.query import query
 
-    render.show_rows(query(options.lake(), sql), "json" if options.json else output)
+    rows = query(options.lake(), sql, parse_time(as_of) if as_of else None)
+    render.show_rows(rows, "json" if options.json else output)
 
 
 @_command(main_group, "doctor")
@@ -252,7 +262,7 @@ def mappings_validate_command(options: Globals, location: str | None) -> None:
 
 @_command(mappings_group, "show")
 @click.argument("source", type=click.Choice(list(EXCHANGES)))
-@click.option("--target", default="trades_unified", show_default=True)
+@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
 def mappings_show_command(options: Globals, source: str, target: str) -> None:
     """Where each column of the target comes from, and the SQL that fills it."""
     from datetime import UTC, datetime

@@ -167,8 +167,7 @@ class Binance(Exchange):
         if code in TRANSIENT:
             return replace(told, kind="unavailable")
         if code == UNKNOWN_SYMBOL:
-            hint = " `schemahub update-seed --source binance --fetch` lists the symbols there are"
-            return replace(told, message=told.message + hint)
+            return replace(told, message=f"{told.message} Symbols have no separator, e.g. BTCUSDT")
         return told
 
     def sign(self, request: Request, credentials: Credentials, now: float) -> Request:

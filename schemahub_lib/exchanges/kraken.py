@@ -133,7 +133,9 @@ class Kraken(Exchange):
             return None
         if seen.misses_ids_before(found.entries):
             # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond.
-            found = yield from self._page(product, str(int(since) - 1))
+            again = yield from self._page(product, str(int(since) - 1))
+            if int(again.last) > int(since):
+                return again
         return found
 
     def _page(self, product: str, since: str) -> Flow[_Found]:
@@ -192,9 +194,7 @@ class Kraken(Exchange):
         if any(signal in errors for signal in UNAVAILABLE):
             return Trouble("unavailable", errors)
         if UNKNOWN_PAIR in errors:
-            errors += (
-                " (delisted, or mistyped: `schemahub update-seed --source kraken --fetch` lists the pairs there are)"
-            )
+            errors += " (delisted, or mistyped: pairs are spelled as in XBTUSD, XXBTZUSD or XBT/USD)"
         return Trouble("rejected", errors)
 
     def sign(self, request: Request, credentials: Credentials, now: float) -> Request:

@@ -185,6 +185,8 @@ class _Run:
         try:
             fetched = 0
             origin = start or self.options.cold_start()
+            if start is not None and self.options.since is not None:
+                log.info("%s %s: continues after its watermark; --since is for new streams", self.exchange.name, symbol)
             for page in self.client.pages(self.exchange.trades(symbol, origin, self.options.until)):
                 arrived = self._arrive(symbol, page)
                 fetched += arrived.rows.num_rows

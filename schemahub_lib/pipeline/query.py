@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import UsageError
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
 
-def query(lake: Lake, sql: str) -> pa.Table:
-    """Run one SELECT (DuckDB's SQL) over the tables it names; times are UTC.
+def query(lake: Lake, sql: str, as_of: datetime | None = None) -> pa.Table:
+    """Run one SELECT (DuckDB's SQL) over the tables it names, as they are or as they were; times are UTC.
 
     Raises UsageError when it is not a single query, names a table that is not there, or does not run.
     """
@@ -34,7 +35,7 @@ def query(lake: Lake, sql: str) -> pa.Table:
             table = lake.find(node.name)
             if table is None:
                 raise UsageError(_no_such_table(lake, node.name))
-            connection.register(node.name, dataset(table))
+            connection.register(node.name, dataset(table, as_of))
             if qualified:  # catalog.database.table as in Spark and Athena: the name alone is known here
                 node.set("db", None)
                 node.set("catalog", None)
@@ -71,12 +72,18 @@ def _no_such_table(lake: Lake, name: str) -> str:
     return f"there is no table {name}: {hint}there are {', '.join(sorted(present))}"
 
 
-def dataset(table: IcebergTable) -> Any:
+def dataset(table: IcebergTable, as_of: datetime | None = None) -> Any:
     """The table's rows for DuckDB or Arrow: files read lazily, so that columns and filters are pushed down."""
     import pyarrow.dataset as ds
     from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 
-    scan = table.scan()
+    snapshot_id = None
+    if as_of is not None:
+        then = table.snapshot_as_of_timestamp(int(as_of.timestamp() * 1000))
+        if then is None:
+            raise UsageError(f"{table.name()[-1]} did not exist at {as_of:%Y-%m-%d %H:%M:%S} UTC, or that is expired")
+        snapshot_id = then.snapshot_id
+    scan = table.scan(snapshot_id=snapshot_id)
     tasks = list(scan.plan_files())
     if any(task.delete_files for task in tasks):
         return scan.to_arrow()

@@ -87,7 +87,7 @@ def unify(
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
         return Draft(merged, State(sources=moved) if news and not dry_run else None)
 
-    published = publish(lake, target, run_id, write)
+    published = publish(lake, target, run_id, write, if_lost=State())
     report.rows = published.result.inserted
     report.sql = published.result.sql if dry_run else None
     report.duplicates = published.result.read - published.result.inserted

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from schemahub_lib.errors import PublishRefused, SchemaHubError
+from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
@@ -50,18 +50,21 @@ class Published(Generic[R]):
     snapshot_id: int | None
 
 
-def publish(lake: Lake, table: str, run_id: str, write: Callable[[State, Branch], Draft[R]]) -> Published[R]:
+def publish(
+    lake: Lake, table: str, run_id: str, write: Callable[[State, Branch], Draft[R]], *, if_lost: State | None = None
+) -> Published[R]:
     """Publish what `write` puts on a branch, atomically and exactly once.
 
     `write` is called with the state of the branch's base and the branch; it must leave out what that
     state covers. It is called again, on a new branch, each time another writer came first, so it must not fetch.
-    Raises PublishRefused after `ATTEMPTS` lost races, and StateCorrupt.
+    `if_lost` is handed to it where the state cannot be read. Raises PublishRefused after `ATTEMPTS` lost races, and
+    StateCorrupt when there is no `if_lost`.
     """
     with publish_lock(lake.settings, table, run_id):
         for attempt in range(ATTEMPTS):
             branch = Branch(lake, table)
             try:
-                draft = write(branch.base_state(), branch)
+                draft = write(branch.base_state(if_lost), branch)
                 if draft.state is None:
                     branch.drop()
                     return Published(draft.result, None, None)
@@ -90,12 +93,17 @@ class Branch:
         self.head: int | None = None
         self.base = self._retrying(self._create)
 
-    def base_state(self) -> State:
-        """The state of the snapshot this branch was made from."""
+    def base_state(self, if_lost: State | None = None) -> State:
+        """The state of the snapshot this branch was made from. Raises StateCorrupt, unless there is an `if_lost`."""
         table = self._lake.find(self._table)
         if table is None:
             raise SchemaHubError(f"the table {self._table} was dropped while a run was writing to it")
-        return read_state(table, self.base)
+        try:
+            return read_state(table, self.base)
+        except StateCorrupt:
+            if if_lost is None:
+                raise
+            return if_lost
 
     def added_records(self) -> int:
         """Rows added by the last write to this branch."""
