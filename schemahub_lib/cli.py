@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -327,9 +328,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     verbose = "-v" in (argv or sys.argv) or "--verbose" in (argv or sys.argv)
     try:
-        main_group.main(argv, prog_name="schemahub", standalone_mode=False)
-    except click.exceptions.Exit as error:
-        return error.exit_code
+        # click returns the code of an Exit; commands return nothing
+        code: int | None = main_group.main(argv, prog_name="schemahub", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return UsageError.exit_code
@@ -337,16 +337,18 @@ def main(argv: list[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return Interrupted.exit_code
     except SchemaHubError as error:
-        click.echo(f"error: {error}", err=True)
         if verbose:
-            raise
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
         return error.exit_code
     except Exception as error:
         if verbose:
-            raise
-        click.echo(f"error: {type(error).__name__}: {error}\nRun it again with -v for the traceback.", err=True)
+            traceback.print_exc()
+        click.echo(f"error: {type(error).__name__}: {error}", err=True)
+        if not verbose:
+            click.echo("Run it again with -v for the traceback.", err=True)
         return FAULT_EXIT
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":

@@ -104,9 +104,9 @@ class Coinbase(Exchange):
             else:
                 window = yield from self._between_ids(product, last, last + self.page_size + 1, head.newest)
             if not window:
-                if last + self.page_size >= head.newest:
+                if last + self.page_size >= head.oldest:
                     return  # the head is not visible yet where this answer came from: the next run fetches it
-                last = (yield from self._next_id(product, last, head.newest)) - 1
+                last = (yield from self._next_id(product, last, head.oldest)) - 1
                 continue
             kept, ended = self.upto([entry for _, entry in window], until)
             last = window[len(kept)][0] - 1 if ended else window[-1][0]
@@ -126,9 +126,9 @@ class Coinbase(Exchange):
             before = part.oldest
         return [entry for part in reversed(parts) for entry in part]
 
-    def _next_id(self, product: str, after: int, head: int) -> Flow[int]:
+    def _next_id(self, product: str, after: int, known: int) -> Flow[int]:
         """The first id above `after`, where a whole window of ids was skipped: found by halving, not by walking."""
-        low, high = after + self.page_size, head  # nothing up to low, and high exists
+        low, high = after + self.page_size, known  # nothing up to low, and high exists
         while True:
             while high - low > 1:
                 middle = (low + high) // 2

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from schemahub_lib.errors import ExchangeError, Interrupted, SchemaHubError, UnexpectedResponse
+from schemahub_lib.errors import Interrupted, SchemaHubError, UnexpectedResponse
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.credentials import load_credentials
@@ -86,8 +86,9 @@ def ingest(
 ) -> Report:
     """Bring one exchange's raw table up to date. Returns the report; one product's failure is in it, not raised.
 
-    Setting `stop` ends it after the publish under way; the report then says 'interrupted'. Raises PublishRefused and
-    UsageError. Whatever happens, what was published stays and nothing else does.
+    Setting `stop` ends it after the publish under way; the report then says 'interrupted'. Raises PublishRefused,
+    UsageError, and ExchangeUnavailable when it is the exchange as a whole. Whatever happens, what was published stays
+    and nothing else does.
     """
     report = Report(run_id, "ingest", exchange.name)
     with _client(lake, exchange, stop) as client:
@@ -98,17 +99,14 @@ def ingest(
             run = _Run(lake, exchange, client, options, report, progress, stop)
             run.fetch_and_publish(symbols, state)
             sync_watermarks(lake, exchange, run_id)
-        except ExchangeError as error:
-            report.errors[exchange.name] = str(error)
         except Interrupted:
             report.finish("interrupted")
             return report
         finally:
             for figure in ("requests", "retries", "throttled", "bytes"):
                 setattr(report, figure, getattr(client.stats, figure))
-    failed_all = len(report.errors) >= len(names)
     if report.errors:
-        report.finish("failed" if failed_all and not report.rows else "partial")
+        report.finish("failed" if len(report.errors) == len(symbols) and not report.rows else "partial")
     else:
         report.finish("ok" if report.rows or report.quarantined else "nothing_new")
     return report

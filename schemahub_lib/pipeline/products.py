@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from schemahub_lib.errors import ExchangeError, UsageError
+from schemahub_lib.errors import RequestRejected, UnexpectedResponse, UsageError
 from schemahub_lib.exchanges.base import Exchange, Product
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.mapping.registry import shipped_mappings
@@ -47,13 +47,14 @@ def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[
 
     The exchange is asked for its list only when a name is not in the ledger. A name that is not in the list either is
     tried as typed, because lists leave out delisted markets: the exchange's own answer is the judge.
+    Raises ExchangeUnavailable.
     """
     known = known_symbols(lake, exchange.name)
     if all(name in known for name in names):
         return list(names)
     try:
         listed = client.ask(exchange.products())
-    except ExchangeError as error:
+    except (RequestRejected, UnexpectedResponse) as error:
         log.warning(
             "%s: the product list could not be read, product names are taken as typed: %s", exchange.name, error
         )

@@ -73,16 +73,16 @@ def unify(
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
     unified = lake.ensure(table)
-    heads = {spec.source: found for spec in specs if (found := lake.find(spec.source)) is not None}
-    if not increments(specs, heads, _state(unified)):
+    if not increments(specs, _heads(lake, specs), _state(unified)):
         report.finish("nothing_new")
         return report
     lake.ensure(PRODUCTS)
-    progress.say(f"unify: {', '.join(sorted(heads))} into {target}")
+    progress.say(f"unify into {target}")
     started = datetime.now(UTC)
 
     def write(state: State, branch: Branch) -> Draft[_Merged]:
-        news = increments(specs, heads, state)
+        # Read after the branch was made: no state it can carry is ahead of these.
+        news = increments(specs, _heads(lake, specs), state)
         merged = _merge(lake, table, branch, news, started) if news else _Merged()
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
         return Draft(merged, State(sources=moved) if news and not dry_run else None)
@@ -92,13 +92,18 @@ def unify(
     report.sql = published.result.sql if dry_run else None
     report.duplicates = published.result.read - published.result.inserted
     if published.state is not None:
-        for source, snapshot_id in published.state.sources.items():
-            if source in heads:
-                tag(lake, source, f"unified_{target}", snapshot_id)
+        for spec in specs:
+            if spec.source in published.state.sources:
+                tag(lake, spec.source, f"unified_{target}", published.state.sources[spec.source])
     if published.result.newest is not None:
         report.lag_seconds = (datetime.now(UTC) - published.result.newest).total_seconds()
     report.finish("ok" if published.state is not None or dry_run else "nothing_new")
     return report
+
+
+def _heads(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, IcebergTable]:
+    """The raw tables there are, as they are now."""
+    return {spec.source: found for spec in specs if (found := lake.find(spec.source)) is not None}
 
 
 def _state(unified: IcebergTable) -> State:

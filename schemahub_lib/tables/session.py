@@ -67,18 +67,24 @@ def use_java() -> Path:
     return Path(JAVA_HOME)
 
 
+def ivy_folder() -> Path:
+    """Where Spark's package resolver keeps what it fetched. Named to it, since Java may think of another home."""
+    return Path.home() / ".ivy2"
+
+
 def fetch_jars() -> None:
     """Download the jars of every profile once, through Spark's package resolver; later starts are offline."""
     use_java()
     from pyspark.sql import SparkSession
 
     packages = sorted({package for profile in PACKAGES.values() for package in profile})
-    SparkSession.builder.master("local[1]").config("spark.jars.packages", ",".join(packages)).getOrCreate().stop()
+    builder = SparkSession.builder.master("local[1]").config("spark.jars.ivy", str(ivy_folder()))
+    builder.config("spark.jars.packages", ",".join(packages)).getOrCreate().stop()
 
 
 def jar_files(settings: Settings) -> list[Path] | None:
     """The jars of `settings.profile` as Spark's package resolver left them on this machine; None if any is missing."""
-    folder = Path(settings.environment.get("SCHEMAHUB_JARS") or Path.home() / ".ivy2" / "jars")
+    folder = Path(settings.environment.get("SCHEMAHUB_JARS") or ivy_folder() / "jars")
     jars = [folder / ("{}_{}-{}.jar".format(*package.split(":"))) for package in PACKAGES[settings.profile]]
     return jars if all(jar.exists() for jar in jars) else None
 
@@ -141,6 +147,7 @@ def _local_conf(settings: Settings) -> dict[str, str]:
     jars = jar_files(settings)
     if jars is None:
         conf["spark.jars.packages"] = ",".join(PACKAGES[settings.profile])
+        conf["spark.jars.ivy"] = str(ivy_folder())
     else:  # on the class path nothing is resolved or copied, which saves seconds at every start
         conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, jars))
     return conf
