@@ -341,7 +341,7 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a bug or a broken machine: people get a sentence first
         if verbose:
             traceback.print_exc()
         click.echo(f"error: {type(error).__name__}: {error}", err=True)

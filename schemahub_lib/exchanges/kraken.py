@@ -26,7 +26,7 @@ from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.watermark import Watermark
 
 ROUNDING = 100_000  # nanoseconds: the coarsest grid Kraken has printed row times on
-REPEATS = 3  # how often a page that does not move on is asked for again
+REPEATS = 3  # how often a page that cannot be the next one is asked for again
 THROTTLED = ("Too many requests", "Rate limit exceeded", "Temporary lockout")
 UNAVAILABLE = ("EService:", "EGeneral:Internal error")
 UNKNOWN_PAIR = "EQuery:Unknown asset pair"
@@ -132,10 +132,12 @@ class Kraken(Exchange):
         else:
             return None
         if seen.misses_ids_before(found.entries):
-            # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond.
-            again = yield from self._page(product, str(int(since) - 1))
-            if int(again.last) > int(since):
-                return again
+            # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond. From one earlier
+            # on, the last trade seen comes again, and what follows it.
+            for _ in range(REPEATS):
+                again = yield from self._page(product, str(int(since) - 1))
+                if int(again.last) > int(since) and not seen.misses_ids_before(again.entries):
+                    return again
         return found
 
     def _page(self, product: str, since: str) -> Flow[_Found]:

@@ -134,7 +134,8 @@ class Lake:
         return self.settings.profile != "local" or self.settings.catalog_file.exists()
 
     def find(self, name: str) -> IcebergTable | None:
-        """The table's present metadata, read afresh; None when there is no such table."""
+        """The table's present metadata, read afresh; None when there is no such table. Raises UsageError when the
+        catalog names metadata that is not there."""
         from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
         if not self.exists():
@@ -143,6 +144,11 @@ class Lake:
             return self.catalog.load_table((self.settings.database, name))
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"the catalog in {self.settings.warehouse} names a file of {name} that is not there ({error}): a "
+                "warehouse holds absolute paths and cannot be moved or renamed; move it back, or start a new one"
+            ) from error
 
     def table_names(self) -> list[str]:
         """The tables there are; none when the warehouse or the database does not exist yet."""
@@ -159,17 +165,9 @@ class Lake:
         """The table, created with its first (empty) snapshot when missing. Safe to race with other processes."""
         found = self.find(table.name)
         if found is not None and found.metadata.current_snapshot_id is not None:
-            self._check_location(found)
             return found
         self._create(table)
         return self._begin(table)
-
-    def _check_location(self, found: IcebergTable) -> None:
-        if self.settings.profile == "local" and not Path(found.metadata_location).exists():
-            raise UsageError(
-                f"the catalog in {self.settings.warehouse} points at {found.metadata_location}, which is not there: "
-                "a warehouse holds absolute paths and cannot be moved or renamed; move it back, or start a new one"
-            )
 
     def _create(self, table: Table) -> None:
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError

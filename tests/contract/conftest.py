@@ -1,0 +1,182 @@
+"""The exchanges' REST APIs over a tape of trades, as small as they can be: each answers as `exchange-apis` measured.
+
+`Venue.client` is an HttpClient whose transport is the tape, so that connectors are driven as in earnest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.exchanges.binance import Binance
+from schemahub_lib.exchanges.coinbase import Coinbase
+from schemahub_lib.exchanges.kraken import Kraken
+from schemahub_lib.http.client import HttpClient
+from schemahub_lib.http.messages import Page, Record, Request, Response
+from schemahub_lib.watermark import Watermark
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Trade:
+    id: int
+    ns: int
+    price: str = "100.50"
+    size: str = "0.0100"
+    taker: str = "buy"
+
+
+@dataclass
+class Tape:
+    """An exchange's side of the wire: `trades` by id, `cap` rows a page at most."""
+
+    trades: list[Trade] = field(default_factory=list)
+    cap: int = 1000
+    requests: list[Request] = field(default_factory=list)
+    stale: Callable[[], bool] = lambda: False
+    previous: tuple[str, dict[str, str]] | None = None
+
+    def send(self, request: Request, timeout: float) -> Response:
+        self.requests.append(request)
+        answer = self.answer(request)
+        if self.previous is not None and self.stale():
+            answer = self.previous
+        self.previous = answer
+        return Response(request, 200, answer[1], answer[0])
+
+    def close(self) -> None:
+        self.requests.clear()
+
+    def answer(self, request: Request) -> tuple[str, dict[str, str]]:
+        raise NotImplementedError
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+class CoinbaseTape(Tape):
+    def answer(self, request):
+        limit = min(int(request.params["limit"]), self.cap)
+        above, below = int(request.params.get("before", 0)), int(request.params.get("after", 10**18))
+        page = [trade for trade in self.trades if above < trade.id < below][-limit:][::-1]
+        headers = {"cb-before": str(page[0].id), "cb-after": str(page[-1].id)} if page else {}
+        return f"[{','.join(map(self.row, page))}]", headers
+
+    def row(self, trade):
+        time = f"{EPOCH + timedelta(microseconds=trade.ns // 1000):%Y-%m-%dT%H:%M:%S.%f}".rstrip("0").rstrip(".")
+        maker = {"buy": "sell", "sell": "buy"}[trade.taker]
+        return compact(
+            {"time": f"{time}Z", "trade_id": trade.id, "price": trade.price, "size": trade.size, "side": maker}
+        )
+
+
+class BinanceTape(Tape):
+    def answer(self, request):
+        limit = min(int(request.params["limit"]), self.cap)
+        if request.path.endswith("aggTrades"):
+            since = int(request.params["startTime"])
+            page = [{"a": t.id // 2, "f": t.id, "T": t.ns // 10**6} for t in self.trades if t.ns // 10**6 >= since]
+            return compact(page[:limit]), {}
+        page = [trade for trade in self.trades if trade.id >= int(request.params["fromId"])][:limit]
+        return f"[{','.join(map(self.row, page))}]", {}
+
+    def row(self, trade):
+        texts = {"id": trade.id, "price": trade.price, "qty": trade.size, "quoteQty": "1.00500000"}
+        return compact({**texts, "time": trade.ns // 10**6, "isBuyerMaker": trade.taker == "sell", "isBestMatch": True})
+
+
+class KrakenTape(Tape):
+    def answer(self, request):
+        since, limit = int(request.params["since"]), min(int(request.params["count"]), self.cap)
+        page = [trade for trade in self.trades if trade.ns > since][:limit]
+        last = page[-1].ns if page else since
+        rows = ",".join(map(self.row, page))
+        return f'{{"error":[],"result":{{"XXBTZUSD":[{rows}],"last":"{last}"}}}}', {}
+
+    def row(self, trade):
+        return self.fields(trade, repr(trade.ns / 1e9))[:-1] + f",{trade.id}]"
+
+    def fields(self, trade, seconds):
+        return f'["{trade.price}","{trade.size}",{seconds},"{trade.taker[0]}","l",""]'
+
+
+class OldKrakenTape(KrakenTape):
+    """Before November 2022: six fields, and times rounded to four decimals."""
+
+    def row(self, trade):
+        return self.fields(trade, repr(round(trade.ns / 1e9, 4)))
+
+
+@dataclass
+class Venue:
+    """An exchange and its side of the wire. `symbol` is a product; `ids` tells whether rows have ids."""
+
+    exchange: Exchange
+    tape_type: type[Tape]
+    symbol: str
+    ids: bool = True
+    pages_smaller_than_asked: bool = False
+
+    def tape(self, trades: Iterable[Trade], page_size: int) -> Tape:
+        """Served in pages of `page_size`, which is also what the connector asks for."""
+        kind = type(self.exchange)
+        asked = 3 * page_size if self.pages_smaller_than_asked else page_size
+        self.exchange = type(kind.__name__, (kind,), {"page_size": asked})()
+        return self.tape_type(list(trades), cap=page_size)
+
+    def pages(self, tape: Tape, start: Watermark | datetime, until: datetime | None = None) -> Iterable[Page]:
+        clock = iter(range(0, 10**9, 10))
+        client = HttpClient(
+            self.exchange, transport=tape, clock=lambda: float(next(clock)), sleep=lambda seconds: None, deadline=1e9
+        )
+        return client.pages(self.exchange.trades(self.symbol, start, until))
+
+    def printed(self, tape: Tape, trade: Trade) -> int:
+        """The time that a row of `trade` shows, in microseconds."""
+        row = json.loads(tape.row(trade), parse_float=str)
+        return self.exchange.time_of({self.exchange.time_column: row[2] if isinstance(row, list) else row["time"]})
+
+    def shown(self, tape: Tape, trade: Trade) -> tuple[object, ...]:
+        """What identifies a trade in a record: its id, or its time and values where it has none."""
+        if self.ids:
+            return (str(trade.id),)
+        return self.printed(tape, trade), trade.price, trade.size, trade.taker[0]
+
+    def seen(self, record: Record) -> tuple[object, ...]:
+        if self.ids:
+            return (record[self.exchange.id_column],)
+        return self.exchange.time_of(record), record["price"], record["volume"], record["side"]
+
+    def watermark(self, records: list[Record], cursor: str) -> Watermark:
+        """What a run leaves behind that has committed `records`, the whole stream so far."""
+        id_column, time_of = self.exchange.id_column, self.exchange.time_of
+        last_ts = time_of(records[-1])
+        tail = [record[id_column] for record in records if time_of(record) == last_ts and not self.ids]
+        return Watermark(records[-1][id_column], EPOCH + timedelta(microseconds=last_ts), cursor, tuple(sorted(tail)))
+
+
+VENUES = {
+    "coinbase": (Coinbase, CoinbaseTape, "BTC-USD", {}),
+    "coinbase, pages of 100 rows": (Coinbase, CoinbaseTape, "BTC-USD", {"pages_smaller_than_asked": True}),
+    "binance": (Binance, BinanceTape, "BTCUSDT", {}),
+    "kraken": (Kraken, KrakenTape, "XBTUSD", {}),
+    "kraken before 2022": (Kraken, OldKrakenTape, "XBTUSD", {"ids": False}),
+}
+
+
+@pytest.fixture(scope="module", params=VENUES)
+def venue(request: pytest.FixtureRequest) -> Venue:
+    exchange, tape_type, symbol, traits = VENUES[request.param]
+    return Venue(exchange(), tape_type, symbol, **traits)
+
+
+@pytest.fixture(scope="session")
+def trade() -> type[Trade]:
+    return Trade
