@@ -1,7 +1,8 @@
 """The command line with a kill switch: `python crashing.py N run pipeline …` dies by SIGKILL right after commit N.
 
-A commit is everything that changes the lake for other processes: creating a table or a branch, appending or merging
-rows, marking, fast-forwarding, tagging, writing a ledger. Without N (0) it runs through and prints how many there were.
+A commit is whatever changes the lake for other processes: a table created, a ledger written, a branch made, written to,
+marked, published or dropped, a tag moved. With 0 nothing is killed, and the commits are printed, one a line on stderr.
+The whole process group dies, and with it the JVM, as when a machine goes down.
 """
 
 from __future__ import annotations
@@ -14,43 +15,52 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+PREFIX = "commit: "
+
 
 def main() -> int:
-    limit, arguments = int(sys.argv[1]), sys.argv[2:]
+    from pyiceberg.catalog.glue import GlueCatalog
+    from pyiceberg.catalog.sql import SqlCatalog
     from pyspark.sql import DataFrameWriterV2, SparkSession
 
     from schemahub_lib import cli
     from schemahub_lib.pipeline import unify
-    from schemahub_lib.tables.lake import Lake
+    from schemahub_lib.tables import lock
     from schemahub_lib.tables.publish import Branch
 
+    deadly, arguments = int(sys.argv[1]), sys.argv[2:]
+    lock.PATIENCE = 1.0  # a lock object in S3 outlives whoever is killed
     commits: list[str] = []
-    lock = threading.Lock()
+    one_at_a_time = threading.Lock()
 
-    def counted(owner: Any, name: str, only: Callable[..., bool] = lambda *_: True) -> None:
-        original = getattr(owner, name)
+    def counted(owner: Any, method: str, what: Callable[..., str | None]) -> None:
+        original = getattr(owner, method)
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            if only(*args):
-                with lock:
-                    commits.append(name)
-                    if len(commits) == limit:
-                        os.kill(os.getpid(), signal.SIGKILL)
+            if (told := what(*args)) is not None:
+                with one_at_a_time:
+                    commits.append(told)
+                    if len(commits) == deadly:
+                        os.killpg(0, signal.SIGKILL)
             return result
 
-        setattr(owner, name, call)
+        setattr(owner, method, call)
 
-    counted(Lake, "_create")
-    counted(Lake, "retrying")
-    counted(Branch, "_retrying")
-    counted(Branch, "fast_forward")
-    counted(DataFrameWriterV2, "append")
-    counted(SparkSession, "sql", lambda _, text: text.startswith("MERGE"))
-    counted(unify, "tag")
+    for catalog in (SqlCatalog, GlueCatalog):
+        counted(catalog, "create_namespace", lambda _, name, *args: f"namespace {name}")
+        counted(catalog, "create_table", lambda _, name, *args: f"{name[-1]} created")
+        counted(catalog, "commit_table", lambda _, table, *args: f"{table.name()[-1]} written")
+    counted(Branch, "_create", lambda branch: f"{branch._table} branched")
+    counted(DataFrameWriterV2, "append", lambda _: "rows appended to the branch")
+    counted(SparkSession, "sql", lambda _, text, *args: "rows merged into the branch" if "MERGE" in text else None)
+    counted(Branch, "mark", lambda branch, *args: f"{branch._table} marked")
+    counted(Branch, "fast_forward", lambda branch: f"{branch._table} published")
+    counted(Branch, "drop", lambda branch: f"{branch._table} branch dropped")
+    counted(unify, "tag", lambda _, table, *args: f"{table} tagged")
     code = cli.main(arguments)
-    print("commits:", len(commits), *commits, file=sys.stderr)
+    print("\n".join(PREFIX + commit for commit in commits), file=sys.stderr)
     return code
 
 

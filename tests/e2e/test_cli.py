@@ -1,0 +1,306 @@
+"""The command line: exit codes, one clear sentence an error, results on stdout and everything else on stderr."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from schemahub_lib.cli import main_group
+from schemahub_lib.simulator import Simulator
+from schemahub_lib.tables.lake import Lake
+from tests.e2e.conftest import Outcome, assert_one_error
+from tests.e2e.pipelines import NOW, PRODUCTS, SINCE, lake_at, pipeline, raw_keys, settings_for, tape
+from tests.e2e.support import ROOT, environment, schemahub, start
+
+Cli = Callable[..., Outcome]
+INGEST = ("run", "ingest", "coinbase")
+SINCE_TEXT = f"{SINCE:%Y-%m-%dT%H:%MZ}"
+DEAD = "http://127.0.0.1:9"  # nothing listens there
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Simulator]:
+    with Simulator(seed=2, now=NOW, speed=0, trade_rate=0.1, rate_limits=False) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def filled(spark_jvm: None, market: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake that one run of the pipeline has filled."""
+    lake = lake_at(tmp_path_factory.mktemp("cli") / "warehouse", market.urls)
+    pipeline(lake, since=SINCE)
+    return lake
+
+
+@pytest.fixture
+def on_filled(cli: Cli, filled: Lake, market: Simulator) -> Cli:
+    """The command line on the filled lake."""
+    settings = settings_for(market.urls) | {"SCHEMAHUB_WAREHOUSE": filled.settings.warehouse}
+    return lambda *arguments, **more: cli(*arguments, **(settings | more))
+
+
+def leaves(group: click.Group = main_group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*path, name))
+        yield (*path, name)
+
+
+def test_results_go_to_stdout_and_logs_to_stderr(on_filled: Cli) -> None:
+    run = on_filled("run", "ingest", "kraken", "-v", "--json")
+    assert run.code == 0
+    assert [report["source"] for report in json.loads(run.out)] == ["kraken"]
+    quiet = on_filled("run", "ingest", "kraken", "--quiet")
+    assert quiet.err == ""
+    assert "nothing new" in quiet.out
+
+
+def test_json_logs_are_one_object_a_line(on_filled: Cli) -> None:
+    run = on_filled(*INGEST, "--products", "BTC-USD,NO-SUCH", "--log-format", "json")
+    assert run.code == 3
+    entries = [json.loads(line) for line in run.err.splitlines()]
+    assert {"warning", "error"} <= {entry["level"] for entry in entries}
+    assert all({"time", "level", "logger", "message"} <= entry.keys() for entry in entries)
+
+
+def test_status_of_an_empty_lake_creates_nothing(cli: Cli, tmp_path: Path) -> None:
+    settings = {"SCHEMAHUB_WAREHOUSE": str(tmp_path / "warehouse")}
+    assert "holds no tables yet: schemahub run pipeline" in cli("status", **settings).out
+    assert json.loads(cli("status", "--json").out) == {"streams": [], "tables": [], "warnings": []}
+    assert not (tmp_path / "warehouse").exists()
+
+
+def test_status_tells_every_stream_and_table(on_filled: Cli, market: Simulator) -> None:
+    found = json.loads(on_filled("status", "--json").out)
+    on_tape = Counter(key[:2] for key in tape(market.urls))
+    assert {(s["source"].upper(), s["product"]) for s in found["streams"]} == on_tape.keys()
+    assert all(s["missing"] == 0 and s["lag_seconds"] > 0 and s["last_run"] for s in found["streams"])
+    tables = {t["name"]: t["rows"] for t in found["tables"]}
+    assert tables["trades_unified"] == on_tape.total()
+    text = on_filled("status").out
+    assert "BTC-USD" in text
+    assert "raw_kraken_trades" in text
+
+
+def test_query_prints_csv_json_and_parquet(on_filled: Cli, market: Simulator) -> None:
+    sql = "SELECT exchange, count(*) AS trades FROM trades_unified GROUP BY 1 ORDER BY 1"
+    expected = sorted(Counter(key[0] for key in tape(market.urls)).items())
+    assert on_filled("query", sql, "--format", "csv").out.splitlines() == [
+        '"exchange","trades"',
+        *(f'"{name}",{count}' for name, count in expected),
+    ]
+    listed = [{"exchange": name, "trades": count} for name, count in expected]
+    assert json.loads(on_filled("query", sql, "--format", "json").out) == listed
+    assert json.loads(on_filled("--json", "query", sql).out) == listed
+    assert "COINBASE" in on_filled("query", sql).out
+
+
+def test_query_prints_parquet(filled: Lake) -> None:
+    import pyarrow.parquet as pq
+
+    run = subprocess.run(
+        [sys.executable, "-m", "schemahub_lib", "query", "SELECT 7 AS seven", "--format", "parquet"],
+        env=environment({}, filled.settings.warehouse),
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    assert pq.read_table(io.BytesIO(run.stdout)).to_pylist() == [{"seven": 7}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO trades_unified SELECT * FROM trades_unified",
+        "DELETE FROM trades_unified",
+        "DROP TABLE trades_unified",
+        "SELECT 1; SELECT 2",
+        "COPY (SELECT 1) TO '/tmp/stolen.csv'",
+        "ATTACH '/tmp/other.db'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT content FROM glob('/etc/*')",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "SELEC 1",
+        "",
+    ],
+)
+def test_query_only_reads_and_only_tables(sql: str, on_filled: Cli) -> None:
+    run = on_filled("query", sql)
+    assert run.code == 2
+    assert run.out == ""
+    assert_one_error(run.err, "error: ")
+    assert "root:" not in run.err
+
+
+def test_a_mistyped_table_gets_a_hint(on_filled: Cli) -> None:
+    assert "did you mean trades_unified?" in on_filled("query", "SELECT 1 FROM trade_unified").err
+
+
+def test_doctor_finds_nothing_wrong_where_all_is_well(on_filled: Cli) -> None:
+    run = on_filled("doctor", "--json")
+    assert run.code == 0
+    findings = json.loads(run.out)
+    assert {f["what"] for f in findings} >= {"Python", "Java", "jars", "catalog", *PRODUCTS}
+    assert not [f for f in findings if f["status"] == "fail"]
+
+
+def test_doctor_names_the_exchange_that_is_down_and_still_checks_the_rest(
+    on_filled: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schemahub_lib.pipeline.doctor.ENDPOINT_DEADLINE", 0.5)
+    run = on_filled("doctor", "--json", SCHEMAHUB_KRAKEN_URL=DEAD)
+    assert run.code == 1
+    failed = [f for f in json.loads(run.out) if f["status"] == "fail"]
+    assert [f["what"] for f in failed] == ["kraken"]
+    assert "SCHEMAHUB_KRAKEN_URL" in failed[0]["remedy"]
+
+
+def test_mappings_validate_names_the_files_that_are_well(cli: Cli) -> None:
+    run = cli("mappings", "validate")
+    assert run.code == 0
+    assert run.out.splitlines() == [f"ok  mappings/{name}_trades.yaml" for name in ("binance", "coinbase", "kraken")]
+
+
+def test_mappings_show_tells_where_each_column_comes_from(cli: Cli) -> None:
+    shown = json.loads(cli("mappings", "show", "kraken", "--json").out)
+    origin = {column["target"]: column["origin"] for column in shown["columns"]}
+    assert origin["quantity"] == "raw_kraken_trades.volume"
+    assert "raw_kraken_trades" in shown["sql"]
+    assert "taker_from_code" in cli("mappings", "show", "kraken").out
+
+
+def test_every_command_answers_help(cli: Cli) -> None:
+    for path in [(), *leaves()]:
+        run = cli(*path, "--help")
+        assert run.code == 0
+        assert run.out.startswith(f"Usage: {' '.join(('schemahub', *path))}")
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("schemahub ")]
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_the_commands_of_the_readme_exist(line: str) -> None:
+    command: click.Command = main_group
+    arguments = shlex.split(line, comments=True)[1:]
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), arguments.pop(0))
+        assert found is not None, line
+        command = found
+    command.make_context(line, arguments)
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(readme_commands()) >= 8
+
+
+def test_a_traceback_comes_with_v_only(tmp_path: Path) -> None:
+    env = environment({}, tmp_path / "warehouse")
+    plain = schemahub(env, *INGEST, "--since", "soon")
+    assert plain.returncode == 2
+    assert_one_error(plain.stderr, "'soon' is not a time")
+    verbose = schemahub(env, *INGEST, "--since", "soon", "-v")
+    assert verbose.returncode == 2
+    assert "Traceback (most recent call last)" in verbose.stderr
+    assert "'soon' is not a time" in verbose.stderr
+
+
+def test_a_process_ends_with_the_exit_code(filled: Lake, market: Simulator, tmp_path: Path) -> None:
+    env = environment(market.urls, filled.settings.warehouse, JAVA_HOME=str(tmp_path))
+    assert schemahub(env, *INGEST, "--products", "BTC-USD").returncode == 0
+    assert schemahub(env, *INGEST, "--products", "NO-SUCH").returncode == 1
+    assert schemahub(env, *INGEST, "--products", "BTC-USD,NO-SUCH").returncode == 3
+
+
+SECRETS = {"KEY": "the-key-itself", "PASSPHRASE": "the-passphrase", "SECRET": base64.b64encode(b"the-secret").decode()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*INGEST, "-v", "--products", "BTC-USD", "--since", "2023-02-08T15:19"),
+        (*INGEST, "-v", "--products", "NO-SUCH"),
+        ("doctor", "-v"),
+        ("doctor", "--json"),
+        ("status", "-v"),
+        ("run", "ingest", "kraken", "-v", "--log-format", "json"),
+    ],
+)
+def test_secrets_are_never_shown(arguments: tuple[str, ...], on_filled: Cli) -> None:
+    variables = {f"SCHEMAHUB_COINBASE_{name}": value for name, value in SECRETS.items()}
+    variables |= {"SCHEMAHUB_KRAKEN_KEY": SECRETS["KEY"], "SCHEMAHUB_KRAKEN_SECRET": "not base64: " + SECRETS["SECRET"]}
+    run = on_filled(*arguments, **variables)
+    assert run.out or run.err
+    for secret in SECRETS.values():
+        assert secret not in run.out + run.err
+
+
+def test_secrets_are_not_in_a_traceback_either(tmp_path: Path, market: Simulator) -> None:
+    env = environment(
+        market.urls, tmp_path / "warehouse", SCHEMAHUB_COINBASE_KEY="k", SCHEMAHUB_COINBASE_SECRET="s3-#!"
+    )
+    run = schemahub(env, *INGEST, "-v")
+    assert run.returncode == 2
+    assert "Traceback" in run.stderr
+    assert "s3-#!" not in run.stdout + run.stderr
+
+
+def test_ctrl_c_ends_a_run_soon_and_the_next_one_completes_it(
+    spark_jvm: None, market: Simulator, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "warehouse"
+    market.set_faults({"slow:1": 1.0})
+    try:
+        process = start(
+            environment(market.urls, warehouse), ["-m", "schemahub_lib", "run", "pipeline", "--since", SINCE_TEXT]
+        )
+        asked = requests_so_far(market)
+        deadline = time.monotonic() + 60
+        while requests_so_far(market) < asked + 8 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        interrupted = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        took = time.monotonic() - interrupted
+    finally:
+        market.set_faults({})
+    assert process.returncode == 130, err
+    assert took < 10
+    assert out == ""
+    assert_one_error(err, "stopped; everything published so far is safe and the next run continues after it")
+    lake = lake_at(warehouse, market.urls)
+    pipeline(lake, since=SINCE)
+    expected = tape(market.urls)
+    assert sum((raw_keys(lake, name) for name in PRODUCTS), Counter()) == Counter(expected.keys())
+
+
+def requests_so_far(market: Simulator) -> int:
+    return sum(int(stats["requests"]) for stats in market.stats.values())
+
+
+def test_the_simulator_ends_quietly_on_ctrl_c() -> None:
+    process = start(dict(os.environ), ["-m", "schemahub_lib", "simulate", "--json"])
+    assert process.stdout is not None
+    assert set(json.loads(process.stdout.readline())) == set(PRODUCTS)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
