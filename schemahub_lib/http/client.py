@@ -148,8 +148,7 @@ class HttpClient:
                 tries = f"{failures} tries in {spent:.0f} s" if failures > 1 else "one try"
                 asked = f", and it asks to wait {delay:.0f} s" if outcome.retry_after else ""
                 raise self._error(ExchangeUnavailable, f"{outcome.message} (gave up after {tries}{asked})", request)
-            if outcome.kind != "throttled":
-                self._wait(delay)
+            self._wait(delay)
             self._admit(request)
             self.stats.add(retries=1)
 
