@@ -126,9 +126,7 @@ class Venue:
 
     def tape(self, trades: Iterable[Trade], page_size: int) -> Tape:
         """Served in pages of `page_size`, which is also what the connector asks for."""
-        kind = type(self.exchange)
-        asked = 3 * page_size if self.pages_smaller_than_asked else page_size
-        self.exchange = type(kind.__name__, (kind,), {"page_size": asked})()
+        self.exchange.page_size = 3 * page_size if self.pages_smaller_than_asked else page_size
         return self.tape_type(list(trades), cap=page_size)
 
     def pages(self, tape: Tape, start: Watermark | datetime, until: datetime | None = None) -> Iterable[Page]:

@@ -22,7 +22,6 @@ from tests.e2e.support import ROOT, environment
 
 pytestmark = pytest.mark.slow
 
-AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 PRODUCT = {"coinbase": ("BTC-USD",)}
 INGEST = ("run", "ingest", "coinbase", "--products", "BTC-USD", "--since", "2024-02-08T15:17:00Z")
 PIPELINE = ("run", "pipeline", "--sources", "coinbase", *INGEST[3:])
@@ -32,24 +31,6 @@ PIPELINE = ("run", "pipeline", "--sources", "coinbase", *INGEST[3:])
 def market() -> Iterator[Simulator]:
     with Simulator(now=NOW, speed=0, trade_rate=0.5, rate_limits=False) as simulator:
         yield simulator
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[dict[str, str]]:
-    """S3 and Glue on loopback, as environment variables."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.aws_server"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    yield AWS | {"AWS_ENDPOINT_URL": url}
-    server.terminate()
-    server.wait()
-    server.stdout.close()
 
 
 @pytest.fixture(params=["local", "glue"])

@@ -96,6 +96,19 @@ def test_trades_that_share_the_cursors_nanosecond_are_not_lost(drive):
     assert driven.params[1]["since"] == str(int(cursor(7)) - 1)
 
 
+def test_more_trades_in_a_nanosecond_than_a_page_holds_do_not_hold_up_the_rest(drive):
+    small = Kraken()
+    small.page_size = 2
+    crowd = body([row(6, seconds=7), row(7)], 7)
+
+    def answer(request):
+        since = int(request.params["since"])
+        return crowd if since < int(cursor(7)) else page([10]) if since < int(cursor(10)) else nothing(10)
+
+    driven = drive(small.trades("XBTUSD", after(7)), answer=answer)
+    assert numbers(driven) == [10]
+
+
 def test_ids_that_kraken_skips_are_skipped(drive):
     driven = drive(EXCHANGE.trades("XBTUSD", after(7)), page([10, 11]), page([7, 10, 11]))
     assert numbers(driven) == [10, 11]
@@ -143,7 +156,8 @@ def test_made_ids_do_not_depend_on_where_pages_and_runs_end(drive):
     rows = [old_row(1), *[old_row(2)] * 4, old_row(3)]
     whole = ids(drive(EXCHANGE.trades("BCHEUR", START), body(rows, 3)))
     assert len(set(whole)) == 6
-    small = type("Kraken", (Kraken,), {"page_size": 3})()
+    small = Kraken()
+    small.page_size = 3
     paged = drive(small.trades("BCHEUR", START), body(rows[:3], 2), body(rows[3:], 3.5), nothing(3.5))
     assert ids(paged) == whole
     tail = tuple(whole[1:3])
