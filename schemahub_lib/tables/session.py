@@ -24,6 +24,8 @@ PACKAGES = {
     "glue": (ICEBERG_RUNTIME, ICEBERG_AWS),
     "rest": (ICEBERG_RUNTIME, ICEBERG_AWS),
 }
+# Where Debian and Red Hat keep the certificates for every Java of the machine.
+MACHINE_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
 
 
 def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSession:
@@ -79,6 +81,9 @@ def fetch_jars() -> None:
 
     packages = sorted({package for profile in PACKAGES.values() for package in profile})
     builder = SparkSession.builder.master("local[1]").config("spark.jars.ivy", str(ivy_folder()))
+    # A Java from a wheel does not know the certificates this machine was given, such as those of a company's proxy.
+    if trusted := next((store for store in MACHINE_TRUST_STORES if store.exists()), None):
+        builder = builder.config("spark.driver.extraJavaOptions", f"-Djavax.net.ssl.trustStore={trusted}")
     builder.config("spark.jars.packages", ",".join(packages)).getOrCreate().stop()
 
 
