@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -327,6 +328,8 @@ def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     verbose = "-v" in (argv or sys.argv) or "--verbose" in (argv or sys.argv)
+    if region := os.environ.get("AWS_REGION"):
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)  # the only name boto3 reads
     try:
         # click returns the code of an Exit; commands return nothing
         code: int | None = main_group.main(argv, prog_name="schemahub", standalone_mode=False)

@@ -100,3 +100,11 @@ def test_module_versions_of_the_jobs_are_those_of_the_lock() -> None:
     for module in PARAMS["defaults"]["arguments"]["--additional-python-modules"].split(","):
         name, version = module.split("==")
         assert lock[name.split("[")[0]] == version
+
+
+def test_boto3_is_told_the_region_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "")  # so that what main() sets is taken back after the test
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert glue.main(["--version"]) == 0
+    assert botocore.session.Session().get_config_variable("region") == "eu-west-1"
