@@ -17,7 +17,7 @@ CORE = [
     "orjson==3.13.0",
     "pandas==2.2.3",
     "pyarrow==21.0.0",
-    "pyiceberg[sql-sqlite]==0.12.0",
+    "pyiceberg[pyiceberg-core,sql-sqlite]==0.12.0",
     "pyspark==3.5.6",
     "PyYAML==6.0.3",
     "requests==2.34.2",

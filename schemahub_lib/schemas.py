@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SqlType = Literal["STRING", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMP"]
-# How a TIMESTAMP column is spelled in the records a connector yields.
+# How a TIMESTAMP column is spelled in the pages a connector yields.
 TimeEncoding = Literal["iso8601", "epoch_s", "epoch_ms_or_us", "datetime"]
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
 from schemahub_lib.errors import UnexpectedResponse, UsageError
-from schemahub_lib.exchanges import rows
-from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.exchanges import fields, rows
+from schemahub_lib.exchanges.fields import Field
+from schemahub_lib.exchanges.rows import Rows
+from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble, Value
 from schemahub_lib.schemas import Table
 from schemahub_lib.watermark import Watermark
 
@@ -53,6 +55,7 @@ class Exchange(ABC):
     rate_limit: ClassVar[RateLimit]
     page_size: ClassVar[int]
     raw_table: ClassVar[Table]
+    fields: ClassVar[tuple[Field, ...]]  # of a trade, as the exchange sends it
     id_column: ClassVar[str]  # in raw_table
     symbol_column: ClassVar[str]
     time_column: ClassVar[str]
@@ -99,28 +102,39 @@ class Exchange(ABC):
         """The common ticker of an asset."""
         return self.tickers.get(asset, asset)
 
-    def time_of(self, record: Record) -> int:
-        """When a trade executed, in microseconds since 1970."""
-        return rows.microseconds(record[self.time_column], self.raw_table.column(self.time_column).time_encoding)
+    def time_of(self, shown: Value) -> int:
+        """When a trade executed, in microseconds since 1970, from what its time column shows."""
+        return fields.microseconds(shown, self.raw_table.column(self.time_column).time_encoding)
 
-    def since(self, entries: Sequence[rows.Entry], start: datetime) -> Sequence[rows.Entry]:
-        """A page's entries, oldest first, without the trades older than `start` that it begins with."""
-        limit, first = rows.since_epoch(start), 0
-        for place, entry in enumerate(entries):
-            if not isinstance(entry, Rejected):
-                if self.time_of(entry) >= limit:
+    def since(self, page: Rows, start: datetime) -> Rows:
+        """A page, oldest first, without the trades older than `start` that it begins with."""
+        limit, first = fields.since_epoch(start), 0
+        for place, shown in enumerate(page.columns[self.time_column]):
+            if place not in page.rejected:
+                if self.time_of(shown) >= limit:
                     break
                 first = place + 1
-        return entries[first:]
+        return page[first:]
 
-    def upto(self, entries: Sequence[rows.Entry], until: datetime | None) -> tuple[Sequence[rows.Entry], bool]:
-        """A page's entries before the first trade at or after `until`, and whether there is one."""
+    def upto(self, page: Rows, until: datetime | None) -> tuple[Rows, bool]:
+        """A page's rows before the first trade at or after `until`, and whether there is one."""
         if until is not None:
-            limit = rows.since_epoch(until)
-            for place, entry in enumerate(entries):
-                if not isinstance(entry, Rejected) and self.time_of(entry) >= limit:
-                    return entries[:place], True
-        return entries, False
+            limit = fields.since_epoch(until)
+            for place, shown in enumerate(page.columns[self.time_column]):
+                if place not in page.rejected and self.time_of(shown) >= limit:
+                    return page[:place], True
+        return page, False
+
+    def page(self, page: Rows, product: str, cursor: str) -> Page:
+        """What is handed on of rows: the trades, with the product they are of."""
+        return page.with_column(self.symbol_column, [product] * len(page)).page(cursor)
+
+    def read_page(self, response: Response, expected: str) -> Rows:
+        """The rows of an array of trades. Raises UnexpectedResponse when the body is none."""
+        try:
+            return rows.read_page(response.text, self.fields)
+        except ValueError as error:
+            raise self.unexpected(response, expected) from error
 
     def parse(self, response: Response, depth: int, expected: str) -> Any:
         """`rows.parse` of a body. Raises UnexpectedResponse when it is no JSON."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +11,18 @@ from typing import Any
 
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Exchange, Product, Verdict, ask, ask_until_believed, status_trouble
-from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.exchanges.fields import (
+    EPOCH_MS_OR_US,
+    FLAG,
+    INTEGER,
+    NUMBER,
+    Field,
+    is_integer,
+    microseconds,
+    since_epoch,
+)
+from schemahub_lib.exchanges.rows import Rows
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Request, Response, Trouble
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.watermark import Watermark
 
@@ -56,12 +66,22 @@ class Binance(Exchange):
         key=("symbol", "id"),
     )
 
+    fields = (
+        Field("id", "id", INTEGER),
+        Field("price", "price", NUMBER),
+        Field("qty", "qty", NUMBER),
+        Field("time", "time", EPOCH_MS_OR_US),
+        Field("quoteQty", "quote_qty", NUMBER, optional=True),  # absent before 2019
+        Field("isBuyerMaker", "is_buyer_maker", FLAG),
+        Field("isBestMatch", "is_best_match", FLAG, optional=True),
+    )
+
     def products(self) -> Flow[list[Product]]:
         response = yield from ask(Request("/api/v3/exchangeInfo", weight=20))
         expected = "an object with symbols, each with symbol, baseAsset, quoteAsset and status"
         listed = self.parse(response, 1, expected)
         try:
-            return [self._product(rows.fields(item)) for item, _ in listed["symbols"]]
+            return [self._product(rows.an_object(item)) for item, _ in listed["symbols"]]
         except (TypeError, KeyError, ValueError) as error:
             raise self.unexpected(response, expected) from error
 
@@ -77,12 +97,12 @@ class Binance(Exchange):
             from_id = yield from self._first_since(product, start)
         while from_id is not None:
             found = yield from self._from_id(product, from_id)
-            entries = self.since(found, start) if isinstance(start, datetime) else found
-            kept, ended = self.upto(entries, until)
+            fresh = self.since(found, start) if isinstance(start, datetime) else found
+            kept, ended = self.upto(fresh, until)
             # The last row's id may be unreadable, but n rows reach n ids up at least.
-            last = _ids(entries[len(kept) :])[0] - 1 if ended else max([*_ids(found), from_id + len(found) - 1])
-            if kept:
-                yield rows.page(kept, str(last))
+            last = _ids(fresh[len(kept) :])[0] - 1 if ended else max([*_ids(found), from_id + len(found) - 1])
+            if len(kept):
+                yield self.page(kept, product, str(last))
             if ended or len(found) < self.page_size:
                 return
             from_id = last + 1
@@ -91,15 +111,15 @@ class Binance(Exchange):
     #   "m":false,"M":true}]: one aggregate of the trades f to l
     def _first_since(self, symbol: str, start: datetime) -> Flow[int | None]:
         """The id of the first trade at or after `start`; None when there is none yet."""
-        since = rows.since_epoch(start) // 1000
+        since = since_epoch(start) // 1000
         params: dict[str, str | int] = {"symbol": symbol, "startTime": since, "limit": 1}
         request = Request("/api/v3/aggTrades", params, weight=4, product=symbol)
         expected = "an array of at most one aggregated trade, with f and T"
 
         def read(response: Response) -> tuple[int, int] | None:
             try:
-                found = [rows.fields(value) for value, _ in self.parse(response, 0, expected)]
-                times = [(int(row["f"]), rows.microseconds(row["T"], "epoch_ms_or_us")) for row in found]
+                found = [rows.an_object(value) for value, _ in self.parse(response, 0, expected)]
+                times = [(int(row["f"]), microseconds(row["T"], "epoch_ms_or_us")) for row in found]
             except (TypeError, KeyError, ValueError) as error:
                 raise self.unexpected(response, expected) from error
             return next(iter(times), None)
@@ -110,46 +130,26 @@ class Binance(Exchange):
         first = yield from ask_until_believed(self, request, read, judge)
         return first and first[0]
 
-    def _from_id(self, symbol: str, from_id: int) -> Flow[list[rows.Entry]]:
+    def _from_id(self, symbol: str, from_id: int) -> Flow[Rows]:
         params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
         request = Request("/api/v3/historicalTrades", params, weight=25, product=symbol)
 
-        def judge(entries: list[rows.Entry]) -> Verdict:
-            ids = _ids(entries)
+        def judge(found: Rows) -> Verdict:
+            ids = _ids(found)
             if ids and ids[0] < from_id:
                 return "stale"
-            return "doubtful" if _ids(entries[:1]) > [from_id] else "good"
+            return "doubtful" if _ids(found[:1]) > [from_id] else "good"
 
         return (yield from ask_until_believed(self, request, self._read, judge))
 
     # [{"id":28457,"price":"0.88780000","qty":"95.00000000","quoteQty":"84.34100000","time":1525447926543,
     #   "isBuyerMaker":false,"isBestMatch":true}]
-    def _read(self, response: Response) -> list[rows.Entry]:
+    def _read(self, response: Response) -> Rows:
         expected = "an array of trades with ascending ids"
-        found = self.parse(response, 0, expected)
-        if not isinstance(found, list):
+        found = self.read_page(response, expected)
+        if any(older >= newer for older, newer in pairwise(_ids(found))):
             raise self.unexpected(response, expected)
-        symbol = response.request.product
-
-        def trade(value: Any, text: str) -> Record:
-            row = rows.fields(value)
-            quote_qty = row.get("quoteQty")  # absent before 2019
-            return {
-                "id": rows.integer(row["id"], "id"),
-                "symbol": symbol,
-                "price": rows.number(row["price"], "price"),
-                "qty": rows.number(row["qty"], "qty"),
-                "time": int(rows.time_text(row["time"], "epoch_ms_or_us")),
-                "_raw_payload": text,
-                "quote_qty": None if quote_qty is None else rows.number(quote_qty, "quoteQty"),
-                "is_buyer_maker": rows.flag(row["isBuyerMaker"], "isBuyerMaker"),
-                "is_best_match": rows.flag(row["isBestMatch"], "isBestMatch") if "isBestMatch" in row else None,
-            }
-
-        entries = rows.read(found, trade)
-        if any(older >= newer for older, newer in pairwise(_ids(entries))):
-            raise self.unexpected(response, expected)
-        return entries
+        return found
 
     def trouble(self, response: Response) -> Trouble | None:
         if response.status < 300:
@@ -177,7 +177,7 @@ class Binance(Exchange):
     def pause_after(self, response: Response) -> float:
         """To the end of the exchange's minute, when it has counted nearly all of the minute's weight."""
         used = response.headers.get("x-mbx-used-weight-1m", "0")
-        if not rows.is_integer(used) or int(used) < 0.95 * self.rate_limit.units:
+        if not is_integer(used) or int(used) < 0.95 * self.rate_limit.units:
             return 0.0
         try:
             return 60.0 - parsedate_to_datetime(response.headers["date"]).second
@@ -185,5 +185,5 @@ class Binance(Exchange):
             return 60.0
 
 
-def _ids(entries: Sequence[rows.Entry]) -> list[int]:
-    return [int(str(entry["id"])) for entry in entries if not isinstance(entry, Rejected)]
+def _ids(page: Rows) -> list[int]:
+    return [int(str(shown)) for place, shown in enumerate(page.columns["id"]) if place not in page.rejected]

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,18 +29,26 @@ from schemahub_lib.exchanges.base import (
     decode_secret,
     status_trouble,
 )
-from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.exchanges.fields import INTEGER, ISO8601, NUMBER, Field, is_integer, one_of, since_epoch
+from schemahub_lib.exchanges.rows import Rows, joined
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Rejected, Request, Response, Trouble
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.watermark import Watermark
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Trades between two ids, oldest first, each with its id; `oldest` and `newest` are the ids at its ends."""
+    """Rows between two ids, oldest first, each with its id; `oldest` and `newest` are a page's ends as told."""
 
-    entries: Sequence[tuple[int, rows.Entry]] = ()
+    rows: Rows
+    ids: Sequence[int] = ()
     oldest: int = 0
     newest: int = 0
+
+    def after(self, last: int) -> _Window:
+        """The rows with greater ids than `last`."""
+        first = bisect_right(self.ids, last)
+        return _Window(self.rows[first:], self.ids[first:])
 
 
 class Coinbase(Exchange):
@@ -68,12 +77,20 @@ class Coinbase(Exchange):
         key=("product_id", "trade_id"),
     )
 
+    fields = (
+        Field("trade_id", "trade_id", INTEGER),
+        Field("price", "price", NUMBER),
+        Field("size", "size", NUMBER),
+        Field("time", "time", ISO8601),
+        Field("side", "side", one_of({"buy": "BUY", "sell": "SELL", "BUY": "BUY", "SELL": "SELL"})),
+    )
+
     def products(self) -> Flow[list[Product]]:
         response = yield from ask(Request("/products"))
         expected = "an array of products with id, base_currency and quote_currency"
         listed = self.parse(response, 0, expected)
         try:
-            return [self._product(rows.fields(item)) for item, _ in listed]
+            return [self._product(rows.an_object(item)) for item, _ in listed]
         except (TypeError, KeyError, ValueError) as error:
             raise self.unexpected(response, expected) from error
 
@@ -92,7 +109,7 @@ class Coinbase(Exchange):
     def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
         product = product.upper()
         head = yield from self._window(product)
-        if not head.entries:
+        if not head.ids:
             return
         if isinstance(start, Watermark):
             last = int(start.cursor)
@@ -100,31 +117,32 @@ class Coinbase(Exchange):
             last = yield from self._last_before(product, start, head)
         while last < head.newest:
             if head.oldest <= last + 1:
-                window = [entry for entry in head.entries if entry[0] > last]
+                window = head.after(last)
             else:
                 window = yield from self._between_ids(product, last, last + self.page_size + 1, head.newest)
-            if not window:
+            if not window.ids:
                 if last + self.page_size >= head.oldest:
                     return  # the head is not visible yet where this answer came from: the next run fetches it
                 last = (yield from self._next_id(product, last, head.oldest)) - 1
                 continue
-            kept, ended = self.upto([entry for _, entry in window], until)
-            last = window[len(kept)][0] - 1 if ended else window[-1][0]
-            if kept:
-                yield rows.page(kept, str(last))
+            kept, ended = self.upto(window.rows, until)
+            last = window.ids[len(kept)] - 1 if ended else window.ids[-1]
+            if len(kept):
+                yield self.page(kept, product, str(last))
             if ended:
                 return
 
-    def _between_ids(self, product: str, after: int, before: int, head: int) -> Flow[list[tuple[int, rows.Entry]]]:
+    def _between_ids(self, product: str, after: int, before: int, head: int) -> Flow[_Window]:
         """Every trade between two ids, both exclusive, however small the exchange's pages are."""
-        parts: list[Sequence[tuple[int, rows.Entry]]] = []
+        parts: list[_Window] = []
         while before > after + 1:
             part = yield from self._window(product, after, before, top=min(before - 1, head))
-            if not part.entries:
+            parts.insert(0, part)
+            if not part.ids:
                 break
-            parts.append(part.entries)
             before = part.oldest
-        return [entry for part in reversed(parts) for entry in part]
+        ids = [number for part in parts for number in part.ids]
+        return _Window(joined([part.rows for part in parts]), ids)
 
     def _next_id(self, product: str, after: int, known: int) -> Flow[int]:
         """The first id above `after`, where a whole window of ids was skipped: found by halving, not by walking."""
@@ -133,12 +151,12 @@ class Coinbase(Exchange):
             while high - low > 1:
                 middle = (low + high) // 2
                 found = yield from self._window(product, after, middle + 1)
-                if found.entries:
+                if found.ids:
                     high = found.oldest
                 else:
                     low = middle
             below = yield from self._window(product, after, high, top=high - 1)
-            if not below.entries:
+            if not below.ids:
                 return high
             low, high = after, below.oldest
 
@@ -149,11 +167,12 @@ class Coinbase(Exchange):
         the ends found by interpolation, each time moved a fifth of the way to the middle so that both ends close in.
         Among 10^9 trades of an uneven tape that takes about eleven requests; 45 minutes back, two or three.
         """
-        since = rows.since_epoch(start)
+        since = since_epoch(start)
         low, low_time, page = 0, None, head  # every trade up to low is older than start
         high = probe = head.newest + 1
         while True:
-            times = [(number, self.time_of(e)) for number, e in page.entries if not isinstance(e, Rejected)]
+            shown = enumerate(zip(page.ids, page.rows.columns[self.time_column], strict=True))
+            times = [(number, self.time_of(t)) for place, (number, t) in shown if place not in page.rows.rejected]
             young = [(number, time) for number, time in times if time >= since]
             if not young:
                 low, low_time = probe - 1, times[-1][1] if times else None
@@ -183,7 +202,7 @@ class Coinbase(Exchange):
         request = Request(f"/products/{quote(product, safe='')}/trades", params, product=product)
 
         def judge(window: _Window) -> Verdict:
-            outside = window.entries and (window.oldest <= after or (before is not None and window.newest >= before))
+            outside = window.ids and (window.oldest <= after or (before is not None and window.newest >= before))
             return "stale" if outside else "good" if window.newest >= top else "doubtful"
 
         return (yield from ask_until_believed(self, request, self._read, judge))
@@ -192,31 +211,13 @@ class Coinbase(Exchange):
     #  {"time":"2016-05-12T15:04:30.982654Z","trade_id":8408113,"price":"453.30000000","size":"0.1","side":"buy"}]
     # with CB-BEFORE: 8408114, the newest, and CB-AFTER: 8408113, the oldest
     def _read(self, response: Response) -> _Window:
-        expected = "an array of trades, newest first"
-        found = self.parse(response, 0, expected)
-        if not isinstance(found, list):
-            raise self.unexpected(response, expected)
-        if not found:
-            return _Window()
-        product = response.request.product
-
-        def trade(value: Any, text: str) -> Record:
-            row = rows.fields(value)
-            side = row["side"].upper() if isinstance(row["side"], str) else row["side"]
-            return {
-                "trade_id": rows.integer(row["trade_id"], "trade_id"),
-                "product_id": product,
-                "price": rows.number(row["price"], "price"),
-                "size": rows.number(row["size"], "size"),
-                "time": rows.time_text(row["time"], "iso8601"),
-                "side": rows.one_of(side, "side", ("BUY", "SELL")),
-                "_raw_payload": text,
-            }
-
-        entries = rows.read(found, trade)
+        found = self.read_page(response, "an array of trades, newest first")
+        if not len(found):
+            return _Window(found)
+        # A row that is no trade still may have an id; one whose id is unreadable stands with the newer one.
         ids = [
-            _trade_id(value) if isinstance(e, Rejected) else int(str(e["trade_id"]))
-            for (value, _), e in zip(found, entries, strict=True)
+            _id_of(found.rejected[place]) if place in found.rejected else int(str(shown))
+            for place, shown in enumerate(found.columns[self.id_column])
         ]
         readable = [number for number in ids if number is not None]
         if any(older >= newer for newer, older in pairwise(readable)):
@@ -225,12 +226,9 @@ class Coinbase(Exchange):
         oldest = _cursor(response, "cb-after", readable[-1:])
         if newest is None or oldest is None:
             raise self.unexpected(response, "at least one row with a trade_id")
-        numbered: list[tuple[int, rows.Entry]] = []
         newer = newest
-        for number, entry in zip(ids, entries, strict=True):
-            newer = newer if number is None else number  # a row whose id is unreadable stands with the newer one
-            numbered.append((newer, entry))
-        return _Window(numbered[::-1], oldest, newest)
+        numbers = [newer := newer if number is None else number for number in ids]
+        return _Window(found[::-1], numbers[::-1], oldest, newest)
 
     def trouble(self, response: Response) -> Trouble | None:
         if response.status < 300:
@@ -260,12 +258,13 @@ class Coinbase(Exchange):
         return replace(request, headers={**request.headers, **headers})
 
 
-def _trade_id(row: Any) -> int | None:
+def _id_of(rejected: Rejected) -> int | None:
     """The id of a row that is no trade, where it has one."""
+    row, _ = rows.parse(f"[{rejected.payload}]")[0]
     told = row.get("trade_id") if isinstance(row, dict) else None
-    return int(str(told)) if rows.is_integer(told) else None
+    return int(str(told)) if is_integer(told) else None
 
 
 def _cursor(response: Response, header: str, otherwise: list[int]) -> int | None:
     told = response.headers.get(header)
-    return int(told) if rows.is_integer(told) and told is not None else next(iter(otherwise), None)
+    return int(told) if is_integer(told) and told is not None else next(iter(otherwise), None)

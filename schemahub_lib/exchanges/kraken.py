@@ -13,7 +13,7 @@ import hmac
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,19 @@ from typing import Any
 
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Exchange, Product, ask, decode_secret, status_trouble
-from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Rejected, Request, Response, Trouble
+from schemahub_lib.exchanges.fields import (
+    EPOCH_S,
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Field,
+    is_integer,
+    microseconds,
+    one_of,
+    since_epoch,
+)
+from schemahub_lib.exchanges.rows import Rows
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Request, Response, Trouble, Value
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.watermark import Watermark
 
@@ -68,18 +80,28 @@ class Kraken(Exchange):
         key=("pair", "trade_id"),
     )
 
+    fields = (
+        Field("price", "price", NUMBER),
+        Field("volume", "volume", NUMBER),
+        Field("time", "time", EPOCH_S),
+        Field("side", "side", one_of({"b": "b", "s": "s"})),
+        Field("order_type", "order_type", TEXT),
+        Field("misc", "misc", TEXT),
+        Field("trade_id", "trade_id", INTEGER, optional=True),
+    )
+
     def products(self) -> Flow[list[Product]]:
         response = yield from ask(Request("/0/public/AssetPairs", scope="AssetPairs"))
         expected = "result: an object of pairs, each with altname, base and quote"
         assets: Mapping[str, Any] = {}
         try:
-            pairs = {key: rows.fields(pair) for key, pair in self._result(response, 0, expected).items()}
+            pairs = {key: rows.an_object(pair) for key, pair in self._result(response, 0, expected).items()}
             lit = {key: pair for key, pair in pairs.items() if not pair["altname"].endswith(".d")}  # no dark pools
             if any("wsname" not in pair for pair in lit.values()):  # before 2019
                 response = yield from ask(Request("/0/public/Assets", scope="Assets"))
                 expected = "result: an object of assets, each with an altname"
                 assets = {
-                    key: rows.fields(asset)["altname"] for key, asset in self._result(response, 0, expected).items()
+                    key: rows.an_object(asset)["altname"] for key, asset in self._result(response, 0, expected).items()
                 }
             return [self._product(key, pair, assets) for key, pair in lit.items()]
         except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -97,7 +119,7 @@ class Kraken(Exchange):
         return Product(symbol, self.ticker(base), self.ticker(quote), status, status == "online", aliases)
 
     def resume_cursor(self, trade_id: str, when: datetime) -> str:
-        return _cursor_at(rows.since_epoch(when))
+        return _cursor_at(since_epoch(when))
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         # XXBTZEUR is a key with prefixed asset codes, not an altname: XXBTZ is no asset.
@@ -105,38 +127,38 @@ class Kraken(Exchange):
 
     def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
         seen = _Seen(start)
-        since = start.cursor if isinstance(start, Watermark) else _cursor_at(rows.since_epoch(start))
+        since = start.cursor if isinstance(start, Watermark) else _cursor_at(since_epoch(start))
         while found := (yield from self._after(product, since, seen)):
-            since, entries = found.last, found.entries
-            if isinstance(start, datetime):
-                entries = self.since(entries, start)
-            kept, ended = self.upto(entries, until)
+            since = found.last
+            page = self.since(found.rows, start) if isinstance(start, datetime) else found.rows
+            kept, ended = self.upto(page, until)
             if ended:
-                times = [self.time_of(entry) for entry in kept if not isinstance(entry, Rejected)]
+                times = [shown for place, shown in enumerate(kept.columns["time"]) if place not in kept.rejected]
                 if not times:
                     return
-                since = _cursor_at(times[-1])
-            if fresh := seen.fresh(kept):
-                yield rows.page(fresh, since)
-            if ended or len(found.entries) < self.page_size:
+                since = _cursor_at(self.time_of(times[-1]))
+            fresh = seen.fresh(kept)
+            if len(fresh):
+                yield self.page(fresh, product, since)
+            if ended or len(found.rows) < self.page_size:
                 return
 
     def _after(self, product: str, since: str, seen: _Seen) -> Flow[_Found | None]:
         """The page after `since`; None when there is nothing new, or only a cached page again."""
         for _ in range(REPEATS):
             found = yield from self._page(product, since)
-            if not found.entries:
+            if not len(found.rows):
                 return None
             if int(found.last) > int(since):
                 break
         else:
             return None
-        if seen.misses_ids_before(found.entries):
+        if seen.misses_ids_before(found.rows):
             # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond. From one earlier
             # on, the last trade seen comes again, and what follows it.
             for _ in range(REPEATS):
                 again = yield from self._page(product, str(int(since) - 1))
-                if int(again.last) > int(since) and not seen.misses_ids_before(again.entries):
+                if int(again.last) > int(since) and not seen.misses_ids_before(again.rows):
                     return again
         return found
 
@@ -152,27 +174,9 @@ class Kraken(Exchange):
         result = self._result(response, 2, expected)
         pairs = [found for key, found in result.items() if key != "last"]
         last = result.get("last")
-        if len(pairs) != 1 or not isinstance(pairs[0], list) or not rows.is_integer(last):
+        if len(pairs) != 1 or not isinstance(pairs[0], list) or not is_integer(last):
             raise self.unexpected(response, expected)
-        product = response.request.product
-
-        def trade(value: Any, text: str) -> Record:
-            if not isinstance(value, list) or len(value) < 6:
-                raise ValueError("the row is not an array of six fields or more")
-            price, volume, time, side, order_type, misc, *more = value
-            return {
-                "trade_id": rows.integer(more[0], "trade_id") if more else None,
-                "pair": product,
-                "price": rows.number(price, "price"),
-                "volume": rows.number(volume, "volume"),
-                "time": rows.time_text(time, "epoch_s"),
-                "side": rows.one_of(side, "side", ("b", "s")),
-                "order_type": rows.text(order_type, "order type"),
-                "misc": rows.text(misc, "misc"),
-                "_raw_payload": text,
-            }
-
-        return _Found(rows.read(pairs[0], trade), str(last))
+        return _Found(rows.read(pairs[0], self.fields, _members), str(last))
 
     def _result(self, response: Response, depth: int, expected: str) -> dict[str, Any]:
         body = self.parse(response, depth, expected)
@@ -213,6 +217,15 @@ class Kraken(Exchange):
         return replace(request, headers={**request.headers, "API-Key": credentials.key, "API-Sign": signature})
 
 
+def _members(value: Any) -> dict[str, Any]:
+    """A row's values by name. Raises ValueError."""
+    if not isinstance(value, list) or len(value) < 6:
+        raise ValueError("the row is not an array of six fields or more")
+    price, volume, time, side, order_type, misc, *more = value
+    row = {"price": price, "volume": volume, "time": time, "side": side, "order_type": order_type, "misc": misc}
+    return row | ({"trade_id": INTEGER.read(more[0], "trade_id")} if more else {})
+
+
 def _cursor_at(microseconds: int) -> str:
     """A cursor that skips no trade printed with this time or a later one, whatever its exact time is."""
     return str(max(microseconds * 1000 - ROUNDING, 0))
@@ -222,7 +235,7 @@ def _cursor_at(microseconds: int) -> str:
 class _Found:
     """A page as Kraken sent it; rows of the time without ids have None for theirs."""
 
-    entries: Sequence[rows.Entry]
+    rows: Rows
     last: str
 
 
@@ -247,30 +260,32 @@ class _Seen:
                 if int(start.cursor) <= self.moment * 1000 - ROUNDING:  # made from the row's time, see _cursor_at
                     self.repeated = Counter(shown)
 
-    def misses_ids_before(self, entries: Iterable[rows.Entry]) -> bool:
-        """Whether the first id of `entries` does not come right after the last one seen."""
-        ids = (int(str(e["trade_id"])) for e in entries if not isinstance(e, Rejected) and e["trade_id"] is not None)
+    def misses_ids_before(self, page: Rows) -> bool:
+        """Whether the first id of `page` does not come right after the last one seen."""
+        ids = (int(str(shown)) for shown in page.columns["trade_id"] if shown is not None)
         return self.last_id >= 0 and next(ids, 0) > self.last_id + 1
 
-    def fresh(self, entries: Iterable[rows.Entry]) -> list[rows.Entry]:
-        """The entries not seen before, each with an id."""
+    def fresh(self, page: Rows) -> Rows:
+        """The rows not seen before, each with an id."""
         seen_before = self.last_id
-        fresh: list[rows.Entry] = []
-        for entry in entries:
-            if isinstance(entry, Rejected):
-                fresh.append(entry)
-            elif entry["trade_id"] is None:
-                trade_id = self._made_id(entry)
-                if trade_id is not None:
-                    fresh.append({**entry, "trade_id": trade_id})
-            elif (number := int(str(entry["trade_id"]))) > seen_before:
+        ids: list[Value] = [None] * len(page)
+        kept: list[int] = []
+        for place, shown in enumerate(page.columns["trade_id"]):
+            if place in page.rejected:
+                kept.append(place)
+            elif shown is None:
+                ids[place] = self._made_id({name: values[place] for name, values in page.columns.items()})
+                if ids[place] is not None:
+                    kept.append(place)
+            elif (number := int(str(shown))) > seen_before:
                 self.last_id = max(number, self.last_id)
-                fresh.append(entry)
-        return fresh
+                ids[place] = shown
+                kept.append(place)
+        return page.with_column("trade_id", ids).only(kept)
 
     def _made_id(self, record: Record) -> str | None:
         """The id of a row without one; None when the row was seen before."""
-        moment = rows.microseconds(record["time"], "epoch_s")
+        moment = microseconds(record["time"], "epoch_s")
         if moment < self.moment and self.repeated:
             return None
         if moment != self.moment:

@@ -122,7 +122,7 @@ class HttpClient:
         except StopIteration as end:
             value: T = end.value
             return value
-        raise TypeError(f"this flow yields pages ({len(page.records)} records): use pages()")
+        raise TypeError(f"this flow yields pages ({len(page)} trades): use pages()")
 
     def send(self, request: Request) -> Response:
         """A good answer to `request`.

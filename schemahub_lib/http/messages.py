@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 from urllib.parse import urlencode
@@ -41,8 +41,10 @@ class Response:
     size: int = 0
 
 
-# A trade in the exchange's own field names: ids, prices and sizes as text, exactly as sent.
-Record = dict[str, str | int | bool | None]
+# What stands in a field of a trade: ids, prices, sizes and times as text, exactly as sent.
+Value = str | bool | None
+# A trade by the columns of its raw table.
+Record = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,22 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Trades of one stream, oldest first, without gap after the previous page. `cursor` continues after the last."""
+    """Trades of one stream, oldest first, without gap after the previous page. `cursor` continues after the last.
 
-    records: list[Record]
+    `columns` has the raw table's own columns by name, all of one length; a trade is a place in them.
+    """
+
+    columns: Mapping[str, Sequence[Value]]
     rejected: list[Rejected]
     cursor: str
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def records(self) -> list[Record]:
+        """The trades one by one."""
+        return [dict(zip(self.columns, values, strict=True)) for values in zip(*self.columns.values(), strict=True)]
 
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,9 +83,11 @@ def ingest(
     run_id: str,
     progress: Progress,
     stop: threading.Event,
+    when_new: Callable[[], None] = lambda: None,
 ) -> Report:
     """Bring one exchange's raw table up to date. Returns the report; one product's failure is in it, not raised.
 
+    `when_new` is called, from a fetching thread and perhaps often, as soon as there are new trades.
     Setting `stop` ends it after the publish under way; the report then says 'interrupted'. Raises PublishRefused,
     UsageError, and ExchangeUnavailable when it is the exchange as a whole. Whatever happens, what was published stays
     and nothing else does.
@@ -96,7 +98,7 @@ def ingest(
         state = current_state(lake, exchange)
         try:
             symbols = resolve(lake, exchange, client, names)
-            run = _Run(lake, exchange, client, options, report, progress, stop)
+            run = _Run(lake, exchange, client, options, report, progress, stop, when_new)
             run.fetch_and_publish(symbols, state)
             sync_watermarks(lake, exchange, run_id)
         except Interrupted:
@@ -138,7 +140,9 @@ class _Run:
         report: Report,
         progress: Progress,
         stop: threading.Event,
+        when_new: Callable[[], None],
     ) -> None:
+        self.when_new = when_new
         self.lake, self.exchange, self.client = lake, exchange, client
         self.options, self.report, self.progress, self.stop = options, report, progress, stop
         self.arrivals: queue.Queue[_Arrived | None] = queue.Queue(QUEUED_PAGES)
@@ -189,8 +193,8 @@ class _Run:
                 arrived = self._arrive(symbol, page)
                 fetched += arrived.rows.num_rows
                 self.progress.add(self.exchange.name, symbol, arrived.rows.num_rows)
-                if fetched:  # the session takes seconds to start; do it while the next pages are on their way
-                    self.lake.warm_up()
+                if fetched:
+                    self.when_new()
                 self._hand_over(arrived)
                 if self.options.max_catch_up is not None and fetched >= self.options.max_catch_up:
                     log.info("%s %s: stopped after %d trades, as told", self.exchange.name, symbol, fetched)
@@ -209,7 +213,7 @@ class _Run:
     def _arrive(self, symbol: str, page: Page) -> _Arrived:
         rows, unfit = to_arrow(
             self.exchange.raw_table,
-            page.records,
+            page.columns,
             source=self.exchange.name,
             fetched_at=datetime.now(UTC),
             keep_payload=self.options.keep_payload,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
@@ -20,7 +20,12 @@ log = logging.getLogger(__name__)
 
 
 def run_ingest(
-    lake: Lake, exchanges: Sequence[Exchange], options: IngestOptions, run_id: str, progress: Progress
+    lake: Lake,
+    exchanges: Sequence[Exchange],
+    options: IngestOptions,
+    run_id: str,
+    progress: Progress,
+    when_new: Callable[[], None] = lambda: None,
 ) -> list[Report]:
     """Ingest several exchanges side by side and record the runs. One exchange's failure does not stop the others.
 
@@ -29,7 +34,7 @@ def run_ingest(
     stops = [threading.Event() for _ in exchanges]
     with ThreadPoolExecutor(len(exchanges), "ingest") as pool:
         futures = [
-            pool.submit(_reported, lake, exchange, options, run_id, progress, stop)
+            pool.submit(_reported, lake, exchange, options, run_id, progress, stop, when_new)
             for exchange, stop in zip(exchanges, stops, strict=True)
         ]
         try:
@@ -78,7 +83,8 @@ def run_pipeline(
     progress: Progress,
 ) -> list[Report]:
     """Ingest all, then unify all in one publish; the reports in that order."""
-    reports = run_ingest(lake, exchanges, options, run_id, progress)
+    # Spark takes seconds to start: it does so while the next pages are on their way.
+    reports = run_ingest(lake, exchanges, options, run_id, progress, when_new=lake.warm_up)
     return [*reports, run_unify(lake, target, specs, run_id, progress)]
 
 
@@ -89,10 +95,11 @@ def _reported(
     run_id: str,
     progress: Progress,
     stop: threading.Event,
+    when_new: Callable[[], None],
 ) -> Report:
     """An ingest's report, also when the exchange as a whole failed."""
     try:
-        return ingest(lake, exchange, options, run_id, progress, stop)
+        return ingest(lake, exchange, options, run_id, progress, stop, when_new)
     except UsageError:
         raise
     except SchemaHubError as error:

@@ -1,54 +1,55 @@
-"""Records of a connector to typed Arrow batches, and Arrow batches to Spark. Values that do not fit are set aside."""
+"""Pages of a connector to typed Arrow batches. Values that do not fit are set aside."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from schemahub_lib.http.messages import Record, Rejected
+from schemahub_lib.http.messages import Rejected, Value
 from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, Table
 from schemahub_lib.tables.lake import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
 
-ROWS_PER_TASK = 250_000
+Columns = Mapping[str, Sequence[Value]]
 
 _SECONDS = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
 _MILLISECONDS_END = 10**14  # larger epoch values are microseconds
 
 
 def to_arrow(
-    table: Table, records: Sequence[Record], *, source: str, fetched_at: datetime, keep_payload: bool = True
+    table: Table, columns: Columns, *, source: str, fetched_at: datetime, keep_payload: bool = True
 ) -> tuple[pa.Table, list[Rejected]]:
-    """Cast records to the raw table's column types.
+    """Cast the columns of a page to the raw table's types.
 
     Returns the batch (columns in table order, rows in the order given) and the rows that do not fit, each with the
     column, the value and the type it should have had.
     """
     import pyarrow as pa
 
+    misfits = (pa.ArrowInvalid, ValueError, TypeError, OverflowError)
     try:
-        return _cast(table, records, source, fetched_at, keep_payload), []
-    except (pa.ArrowInvalid, ValueError, TypeError, OverflowError):
-        good: list[Record] = []
-        bad: list[Rejected] = []
-        for record in records:
-            reason = _misfit(table, record)
-            if reason is None:
-                good.append(record)
-            else:
-                bad.append(Rejected(reason, str(record[RAW_PAYLOAD.name])))
-        return _cast(table, good, source, fetched_at, keep_payload), bad
+        return _cast(table, columns, source, fetched_at, keep_payload), []
+    except misfits:
+        bad: dict[int, Rejected] = {}
+        for column in table.columns:
+            for place, value in enumerate(columns.get(column.name, ())):
+                try:
+                    _cast_column(column, [value])
+                except misfits:
+                    reason = f"{column.name} is {value!r}, not a {column.type}"
+                    bad.setdefault(place, Rejected(reason, str(columns[RAW_PAYLOAD.name][place])))
+        good = {name: [v for place, v in enumerate(values) if place not in bad] for name, values in columns.items()}
+        return _cast(table, good, source, fetched_at, keep_payload), [bad[place] for place in sorted(bad)]
 
 
-def _cast(table: Table, records: Sequence[Record], source: str, fetched_at: datetime, keep_payload: bool) -> pa.Table:
+def _cast(table: Table, columns: Columns, source: str, fetched_at: datetime, keep_payload: bool) -> pa.Table:
     import pyarrow as pa
 
-    rows = len(records)
+    rows = len(columns[RAW_PAYLOAD.name])
     arrays = []
     for column in table.columns:
         if column == SOURCE:
@@ -58,26 +59,12 @@ def _cast(table: Table, records: Sequence[Record], source: str, fetched_at: date
         elif column == RAW_PAYLOAD and not keep_payload:
             array = pa.nulls(rows, pa.string())
         else:
-            array = _cast_column(column, [record[column.name] for record in records])
+            array = _cast_column(column, columns[column.name])
         arrays.append(array)
     return pa.table(arrays, names=list(table.column_names))
 
 
-def _misfit(table: Table, record: Record) -> str | None:
-    """Why a single record does not fit the table; None when it does."""
-    import pyarrow as pa
-
-    for column in table.columns:
-        if column.name in record:
-            value = record[column.name]
-            try:
-                _cast_column(column, [value])
-            except (pa.ArrowInvalid, ValueError, TypeError, OverflowError):
-                return f"{column.name} is {value!r}, not a {column.type}"
-    return None
-
-
-def _cast_column(column: Column, values: list[Any]) -> pa.Array:
+def _cast_column(column: Column, values: Sequence[Value]) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -94,25 +81,26 @@ def _cast_column(column: Column, values: list[Any]) -> pa.Array:
     return array
 
 
-def _iso8601(values: list[Any]) -> pa.Array:
+def _iso8601(values: Sequence[Value]) -> pa.Array:
     import pyarrow as pa
 
     return pa.array(values, pa.string()).cast(pa.timestamp("us", tz="UTC"))
 
 
-def _epoch_ms_or_us(values: list[Any]) -> pa.Array:
+def _epoch_ms_or_us(values: Sequence[Value]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = pa.array(values, pa.string()).cast(pa.int64())
+    in_milliseconds = pc.less(told, _MILLISECONDS_END)
+    return pc.if_else(in_milliseconds, pc.multiply(told, 1000), told).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _epoch_s(values: Sequence[Value]) -> pa.Array:
     import pyarrow as pa
 
-    micros = [v if v is None or v >= _MILLISECONDS_END else v * 1000 for v in values]
+    micros = [None if value is None else _micros(str(value)) for value in values]
     return pa.array(micros, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-
-
-def _epoch_s(values: list[Any]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array([None if v is None else _micros(str(v)) for v in values], pa.int64()).cast(
-        pa.timestamp("us", tz="UTC")
-    )
 
 
 def _micros(seconds: str) -> int:
@@ -123,30 +111,11 @@ def _micros(seconds: str) -> int:
     return int(match[1]) * 1_000_000 + int((match[2] or "").ljust(6, "0")[:6])
 
 
-_ENCODINGS: dict[str, Callable[[list[Any]], pa.Array]] = {
+_ENCODINGS: dict[str, Callable[[Sequence[Value]], pa.Array]] = {
     "iso8601": _iso8601,
     "epoch_ms_or_us": _epoch_ms_or_us,
     "epoch_s": _epoch_s,
 }
-
-
-def to_spark(spark: SparkSession, table: Table, batch: pa.Table) -> DataFrame:
-    """The batch as a DataFrame of the table's columns. Nothing is staged on disk, so it works on any cluster."""
-    import pandas as pd
-    from pyspark.sql import types
-
-    spark_types: dict[str, types.DataType] = {
-        "STRING": types.StringType(),
-        "DOUBLE": types.DoubleType(),
-        "BIGINT": types.LongType(),
-        "BOOLEAN": types.BooleanType(),
-        "TIMESTAMP": types.TimestampType(),
-    }
-    schema = types.StructType([types.StructField(c.name, spark_types[c.type]) for c in table.columns])
-    # pandas only carries the Arrow columns across: with ArrowDtype nothing is converted or copied.
-    frame = batch.combine_chunks().to_pandas(types_mapper=pd.ArrowDtype)
-    tasks = 1 + batch.num_rows // ROWS_PER_TASK
-    return spark.createDataFrame(frame, schema=schema).coalesce(tasks)
 
 
 def newest(batch: pa.Table, time_column: str) -> datetime:

@@ -1,7 +1,7 @@
 """The lake: one catalog, its tables, and a Spark session that starts only when somebody writes.
 
-Metadata, ledgers and small reads go through pyiceberg, without a JVM; rows of raw and unified tables are written by
-Spark. Both speak to the same catalog with the same settings.
+Tables, ledgers and raw rows go through pyiceberg, without a JVM; Spark merges into the unified tables. Both speak to
+the same catalog with the same settings.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ TABLE_PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
+    "commit.manifest-merge.enabled": "true",
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "50",
 }
@@ -63,13 +64,16 @@ class Lake:
 
     @property
     def spark(self) -> SparkSession:
-        """The Spark session, started at first use."""
+        """The Spark session, started at first use and made the calling thread's own."""
         with self._spark_lock:
             if self._spark is None:
                 from pyspark import SparkContext
 
                 self._owns_spark = SparkContext._active_spark_context is None
                 self._spark = start_spark(self.settings)
+            # Iceberg looks catalogs up in the calling thread's active session, not in the one it is called on.
+            jvm: Any = self._spark._jvm
+            jvm.org.apache.spark.sql.SparkSession.setActiveSession(self._spark._jsparkSession)
             return self._spark
 
     def warm_up(self) -> None:

@@ -13,10 +13,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import uuid4
 
 from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
@@ -24,9 +24,14 @@ from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table as IcebergTable
+
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 10
+UNEXPLAINED = 2  # how often a commit is tried again that failed otherwise than against another one
 BRANCH_LIFETIME = timedelta(hours=48)  # longer than any job may run; a branch older than this was left behind
 _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 
@@ -81,9 +86,9 @@ def publish(
 
 
 class Branch:
-    """A branch of one table from main's present head, with the Iceberg calls a publish needs.
+    """A branch of one table from main's present head, with the steps of a publish. Each step is one commit.
 
-    Branches are handled through Iceberg's Java API: one commit each, and fast-forward and drop in a single one.
+    Spark writes to it by `identifier`; everything else goes through pyiceberg and needs no JVM.
     """
 
     def __init__(self, lake: Lake, table: str) -> None:
@@ -91,66 +96,54 @@ class Branch:
         self.name = f"run_{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid4().hex[:8]}"
         self.identifier = lake.identifier(table, self.name)
         self.head: int | None = None
-        self.base = self._retrying(self._create)
+        self.base = self._create()
 
     def base_state(self, if_lost: State | None = None) -> State:
         """The state of the snapshot this branch was made from. Raises StateCorrupt, unless there is an `if_lost`."""
-        table = self._lake.find(self._table)
-        if table is None:
-            raise SchemaHubError(f"the table {self._table} was dropped while a run was writing to it")
         try:
-            return read_state(table, self.base)
+            return read_state(self._load(), self.base)
         except StateCorrupt:
             if if_lost is None:
                 raise
             return if_lost
 
+    def append(self, rows: pa.Table) -> None:
+        """Write rows of the table's columns to the branch."""
+        self._load().append(rows, branch=self.name)
+
     def added_records(self) -> int:
         """Rows added by the last write to this branch."""
-        added = self._load().snapshot(self.name).summary().get("added-records")
-        return int(added or 0)
+        snapshot = self._load().snapshot_by_name(self.name)
+        return int((snapshot.summary.get("added-records") if snapshot and snapshot.summary else None) or 0)
 
     def mark(self, run_id: str, state: State) -> None:
         """End the branch with an empty snapshot that carries the state."""
-        table = self._lake.find(self._table)
-        assert table is not None
+        table = self._load()
         properties = {RUN_ID: run_id, **write_state(table, state)}
-
-        def commit() -> int:
-            java = self._load()
-            append = java.newFastAppend().toBranch(self.name)
-            for key, value in properties.items():
-                append = append.set(key, value)
-            append.commit()
-            java.refresh()
-            return int(java.snapshot(self.name).snapshotId())
-
-        self.head = self._retrying(commit)
+        table.append(table.schema().as_arrow().empty_table(), properties, branch=self.name)
+        snapshot = self._load().snapshot_by_name(self.name)
+        assert snapshot is not None
+        self.head = snapshot.snapshot_id
 
     def fast_forward(self) -> bool:
         """Make the branch main's head and drop it, in one commit. False when another writer moved main."""
-        for attempt in range(ATTEMPTS):
-            try:
-                self._load().manageSnapshots().fastForwardBranch("main", self.name).removeBranch(self.name).commit()
-                return True
-            except _java_errors() as error:
-                # The answer may have been lost after the commit went through, so ask the table, not the error.
-                java = self._load()
-                ancestors = _ancestors(java, java.currentSnapshot().snapshotId())
-                if self.head in ancestors:
-                    return True
-                if java.currentSnapshot().snapshotId() != self.base:
-                    return False
-                log.debug("fast-forward of %s: %s", self.identifier, error)
-                last = error
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-        raise SchemaHubError(f"{self._table}: the publish could not be committed ({last}); run again") from last
+
+        def settle(table: IcebergTable) -> bool | None:
+            if self.head is not None and self.head in _ancestors(table):
+                return True  # an answer was lost after the commit went through: ask the table, not the error
+            if table.metadata.current_snapshot_id != self.base:
+                return False
+            with table.manage_snapshots() as changes:
+                changes.set_current_snapshot(ref_name=self.name).remove_branch(self.name)
+            return True
+
+        return bool(self._retrying(settle))
 
     def drop(self) -> None:
-        def remove() -> None:
-            java = self._load()
-            if java.refs().containsKey(self.name):
-                java.manageSnapshots().removeBranch(self.name).commit()
+        def remove(table: IcebergTable) -> None:
+            if self.name in table.refs():
+                with table.manage_snapshots() as changes:
+                    changes.remove_branch(self.name)
 
         self._retrying(remove)
 
@@ -162,57 +155,71 @@ class Branch:
             log.debug("branch %s is left for the sweep: %s", self.name, error)
 
     def _create(self) -> int:
-        java = self._load()
-        base = int(java.currentSnapshot().snapshotId())
-        changes = java.manageSnapshots().createBranch(self.name, base)
-        changes = changes.setMaxRefAgeMs(self.name, int(BRANCH_LIFETIME.total_seconds() * 1000))
-        for old in _left_behind(list(java.refs())):
-            changes = changes.removeBranch(old)
-        changes.commit()
-        return base
+        def create(table: IcebergTable) -> int:
+            base = table.metadata.current_snapshot_id
+            assert base is not None, "every table begins with an empty snapshot"
+            with table.manage_snapshots() as changes:
+                lifetime = int(BRANCH_LIFETIME.total_seconds() * 1000)
+                changes.create_branch(base, self.name, max_ref_age_ms=lifetime)
+                for old in _left_behind(table.refs()):
+                    changes.remove_branch(old)
+            return base
 
-    def _load(self) -> Any:
-        return load_java_table(self._lake, self._table)
+        return self._retrying(create)
 
-    def _retrying(self, action: Callable[[], Any]) -> Any:
-        """Creating, marking and dropping a branch can lose against any other commit; that is no lost race."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return action()
-            except _java_errors() as error:
-                if "CommitFailedException" not in str(error):
-                    raise
-                last = error
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))
-        raise SchemaHubError(f"{self._table}: {ATTEMPTS} commits lost against other writers; run again") from last
+    def _load(self) -> IcebergTable:
+        table = self._lake.find(self._table)
+        if table is None:
+            raise SchemaHubError(f"the table {self._table} was dropped while a run was writing to it")
+        return table
+
+    def _retrying(self, action: Callable[[IcebergTable], R]) -> R:
+        """Do `action` on the table as it is now, again after each commit of others that comes between."""
+        return retrying(self._load, action)
 
 
-def load_java_table(lake: Lake, table: str) -> Any:
-    """Iceberg's own Java table object, read afresh from the catalog."""
-    spark: Any = lake.spark
-    # Catalogs are looked up in the calling thread's active session, not in the one handed over.
-    spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
-    return spark._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(
-        spark._jsparkSession, f"{lake.settings.catalog}.{lake.settings.database}.{table}"
-    )
+def retrying(load: Callable[[], IcebergTable], action: Callable[[IcebergTable], R]) -> R:
+    """What `action` makes of the table. A commit can lose against any other commit; that is no lost race.
+
+    Nor is an error of the catalog's client (botocore, requests, SQLAlchemy), which leaves open whether the commit went
+    through: so `action` must look first. Raises SchemaHubError.
+    """
+    from pyiceberg.exceptions import CommitFailedException
+
+    for attempt in range(ATTEMPTS):
+        table = load()
+        try:
+            return action(table)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.debug("a commit to %s failed: %s", ".".join(table.name()), error)
+            last = error
+            if attempt >= UNEXPLAINED and not isinstance(error, CommitFailedException):
+                break
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))
+    raise SchemaHubError(f"{table.name()[-1]} could not be committed to ({last}); run again") from last
 
 
 def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:
     """Point the tag `name` of a table at a snapshot, so that expiry keeps it."""
-    for attempt in range(ATTEMPTS):
-        java = load_java_table(lake, table)
-        changes = java.manageSnapshots()
-        tagged = java.refs().containsKey(name)
-        try:
-            (changes.replaceTag if tagged else changes.createTag)(name, snapshot_id).commit()
-            return
-        except _java_errors() as error:
-            log.debug("tag %s of %s: %s", name, table, error)
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-    log.warning("%s: the tag %s could not be moved; the next run moves it", table, name)
+
+    def move(found: IcebergTable) -> None:
+        ref = found.refs().get(name)
+        if ref is None or ref.snapshot_id != snapshot_id:
+            with found.manage_snapshots() as changes:
+                changes.create_tag(snapshot_id, name)
+
+    def load() -> IcebergTable:
+        found = lake.find(table)
+        assert found is not None
+        return found
+
+    try:
+        retrying(load, move)
+    except SchemaHubError as error:
+        log.warning("%s: the tag %s could not be moved; the next run moves it (%s)", table, name, error)
 
 
-def _left_behind(refs: list[str]) -> list[str]:
+def _left_behind(refs: Iterable[str]) -> list[str]:
     oldest = datetime.now(UTC) - BRANCH_LIFETIME
     return [
         name
@@ -222,18 +229,10 @@ def _left_behind(refs: list[str]) -> list[str]:
     ]
 
 
-def _ancestors(java: Any, snapshot_id: int) -> set[int]:
-    found: set[int] = set()
-    snapshot = java.snapshot(snapshot_id)
+def _ancestors(table: IcebergTable) -> Iterator[int]:
+    """Main's head and the snapshots before it, newest first."""
+    snapshot = table.current_snapshot()
     while snapshot is not None:
-        found.add(int(snapshot.snapshotId()))
-        parent = snapshot.parentId()
-        snapshot = java.snapshot(parent) if parent is not None else None
-    return found
-
-
-def _java_errors() -> tuple[type[Exception], ...]:
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors.exceptions.captured import CapturedException
-
-    return Py4JJavaError, CapturedException
+        yield snapshot.snapshot_id
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent is not None else None

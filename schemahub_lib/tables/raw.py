@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemahub_lib.schemas import Table
-from schemahub_lib.tables.batches import newest, to_spark
+from schemahub_lib.tables.batches import newest
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, Published, publish
 from schemahub_lib.tables.state import State, Stream, cover
@@ -56,7 +56,7 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
         batch = pa.concat_tables(kept) if kept else None
         count = batch.num_rows if batch is not None else 0
         if batch is not None and count:
-            to_spark(lake.spark, table, batch).writeTo(branch.identifier).append()
+            branch.append(batch.sort_by([(name, "ascending") for name in table.sort_by]))
         return Draft(Appended(count, total - count), state.with_streams(moved) if moved else None)
 
     return publish(lake, table.name, run_id, write)
@@ -92,7 +92,7 @@ def _advance(table: Table, fetched: Fetched, rows: pa.Table, base: Stream | None
     last_ts = newest(rows, time_column)
     if not last_id.isdecimal():
         return Stream(Watermark(last_id, last_ts, fetched.cursor, _tail(table, fetched, base)), ())
-    first_id = next((i for i in rows[id_column].to_pylist() if i.isdecimal()), last_id)
+    first_id = next((str(i) for i in rows[id_column] if str(i).isdecimal()), last_id)
     low = int(first_id)
     if base is not None and base.watermark.last_trade_id.isdecimal():
         low = int(base.watermark.last_trade_id) + 1  # fetched without a gap, so skipped ids are covered too

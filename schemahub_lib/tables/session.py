@@ -100,11 +100,6 @@ def _session_conf(settings: Settings) -> Iterator[tuple[str, str]]:
     # The session's cache shows a stale head after another process's commit, and branches made from it are stale too.
     yield f"{prefix}.cache-enabled", "false"
     yield "spark.sql.session.timeZone", "UTC"
-    yield "spark.sql.execution.arrow.pyspark.enabled", "true"
-    yield "spark.sql.execution.arrow.pyspark.fallback.enabled", "false"
-    # Arrow batches go to the tasks as they are; as a local relation the driver would convert every row (2.5 x slower).
-    yield "spark.sql.execution.arrow.localRelationThreshold", "0"
-    yield "spark.sql.execution.arrow.maxRecordsPerBatch", "50000"
     for key, value in catalog_properties(settings).items():
         yield f"{prefix}.{key}", value
 

@@ -139,7 +139,7 @@ class Venue:
     def printed(self, tape: Tape, trade: Trade) -> int:
         """The time that a row of `trade` shows, in microseconds."""
         row = json.loads(tape.row(trade), parse_float=str)
-        return self.exchange.time_of({self.exchange.time_column: row[2] if isinstance(row, list) else row["time"]})
+        return self.exchange.time_of(row[2] if isinstance(row, list) else row["time"])
 
     def shown(self, tape: Tape, trade: Trade) -> tuple[object, ...]:
         """What identifies a trade in a record: its id, or its time and values where it has none."""
@@ -150,13 +150,13 @@ class Venue:
     def seen(self, record: Record) -> tuple[object, ...]:
         if self.ids:
             return (record[self.exchange.id_column],)
-        return self.exchange.time_of(record), record["price"], record["volume"], record["side"]
+        return self.exchange.time_of(record["time"]), record["price"], record["volume"], record["side"]
 
     def watermark(self, records: list[Record], cursor: str) -> Watermark:
         """What a run leaves behind that has committed `records`, the whole stream so far."""
         id_column, time_of = self.exchange.id_column, self.exchange.time_of
-        last_ts = time_of(records[-1])
-        tail = [record[id_column] for record in records if time_of(record) == last_ts and not self.ids]
+        last_ts = time_of(records[-1]["time"])
+        tail = [record[id_column] for record in records if time_of(record["time"]) == last_ts and not self.ids]
         return Watermark(records[-1][id_column], EPOCH + timedelta(microseconds=last_ts), cursor, tuple(sorted(tail)))
 
 

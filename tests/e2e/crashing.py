@@ -2,7 +2,10 @@
 
 A commit is whatever changes the lake for other processes: a table created, a ledger written, a branch made, written to,
 marked, published or dropped, a tag moved. With 0 nothing is killed, and the commits are printed, one a line on stderr.
-The whole process group dies, and with it the JVM, as when a machine goes down.
+
+The process gets a group of its own, so that it dies together with its JVM, as when a machine goes down. Where
+PYSPARK_GATEWAY_PORT tells of a running Spark it uses that one, which then survives it: a kill costs no JVM start.
+BATCH_ROWS makes the publishes smaller.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 PREFIX = "commit: "
@@ -21,15 +24,18 @@ PREFIX = "commit: "
 def main() -> int:
     from pyiceberg.catalog.glue import GlueCatalog
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyspark.sql import DataFrameWriterV2, SparkSession
+    from pyspark.sql import SparkSession
 
     from schemahub_lib import cli
-    from schemahub_lib.pipeline import unify
+    from schemahub_lib.pipeline import ingest
     from schemahub_lib.tables import lock
-    from schemahub_lib.tables.publish import Branch
 
+    os.setpgrp()
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        attach()
     deadly, arguments = int(sys.argv[1]), sys.argv[2:]
     lock.PATIENCE = 1.0  # a lock object in S3 outlives whoever is killed
+    ingest.BATCH_ROWS = int(os.environ.get("BATCH_ROWS", ingest.BATCH_ROWS))
     commits: list[str] = []
     one_at_a_time = threading.Lock()
 
@@ -49,19 +55,29 @@ def main() -> int:
         setattr(owner, method, call)
 
     for catalog in (SqlCatalog, GlueCatalog):
-        counted(catalog, "create_namespace", lambda _, name, *args: f"namespace {name}")
+        counted(catalog, "create_namespace", lambda _, name, *args: f"database {name} created")
         counted(catalog, "create_table", lambda _, name, *args: f"{name[-1]} created")
-        counted(catalog, "commit_table", lambda _, table, *args: f"{table.name()[-1]} written")
-    counted(Branch, "_create", lambda branch: f"{branch._table} branched")
-    counted(DataFrameWriterV2, "append", lambda _: "rows appended to the branch")
+        counted(catalog, "commit_table", lambda _, table, __, updates: f"{table.name()[-1]}: {told(updates)}")
     counted(SparkSession, "sql", lambda _, text, *args: "rows merged into the branch" if "MERGE" in text else None)
-    counted(Branch, "mark", lambda branch, *args: f"{branch._table} marked")
-    counted(Branch, "fast_forward", lambda branch: f"{branch._table} published")
-    counted(Branch, "drop", lambda branch: f"{branch._table} branch dropped")
-    counted(unify, "tag", lambda _, table, *args: f"{table} tagged")
     code = cli.main(arguments)
     print("\n".join(PREFIX + commit for commit in commits), file=sys.stderr)
     return code
+
+
+def told(updates: Sequence[Any]) -> str:
+    """What a commit does, such as `add-snapshot, set-snapshot-ref run_…`."""
+    return ", ".join(f"{update.action} {getattr(update, 'ref_name', '')}".strip() for update in updates)
+
+
+def attach() -> None:
+    """Use the Spark that runs behind PYSPARK_GATEWAY_PORT, as a job under spark-submit uses the JVM it is given."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    gateway = launch_gateway()
+    running = gateway.jvm.org.apache.spark.SparkContext.getOrCreate()
+    context = gateway.jvm.org.apache.spark.api.java.JavaSparkContext.fromSparkContext(running)
+    SparkContext(gateway=gateway, jsc=context, conf=SparkConf(_jconf=context.getConf()))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.publish import load_java_table
 from schemahub_lib.tables.state import STATE_FILE, read_state
 from tests.e2e.pipelines import (
     EPOCH,
@@ -292,7 +291,9 @@ def test_an_expired_last_unified_snapshot_costs_time_but_no_trade(
     market.advance(60)
     ingest(lake, "coinbase")
     raw = "raw_coinbase_trades"
-    load_java_table(lake, raw).manageSnapshots().removeTag(f"unified_{TARGET}").commit()
+    table = lake.find(raw)
+    assert table is not None
+    table.manage_snapshots().remove_tag(f"unified_{TARGET}").commit()
     expire(lake, raw, datetime.now(UTC))
     with caplog.at_level(logging.WARNING, "schemahub_lib"):
         report = unify(lake)

@@ -105,7 +105,7 @@ def test_a_start_is_found_among_a_billion_ids_with_few_requests(drive):
         EXCHANGE.trades("BTC-USD", start, START + timedelta(days=3, minutes=1)), answer=server(range(1, 10**9), uneven)
     )
     first = driven.records[0]["trade_id"]
-    assert EXCHANGE.time_of(driven.records[0]) >= (start - EPOCH) // timedelta(microseconds=1)
+    assert EXCHANGE.time_of(driven.records[0]["time"]) >= (start - EPOCH) // timedelta(microseconds=1)
     assert uneven(int(first) - 1) < uneven(int(first))
     assert (int(first) - 1) / 10**7 <= (3 * 86400) ** (1 / 3)
     searching = [params for params in driven.params if "before" not in params]

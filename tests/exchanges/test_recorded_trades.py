@@ -78,7 +78,7 @@ def test_ccxt_reads_the_same_trades(recording, trades_of, path):
         assert float(Decimal(record["price"])) == their["price"]
         assert float(Decimal(record[SIZE[source]])) == their["amount"]
         assert TAKER[source](record) == their["side"]
-        assert exchange.time_of(record) // 1000 == their["timestamp"]
+        assert exchange.time_of(record["time"]) // 1000 == their["timestamp"]
         assert their["id"] in (record[exchange.id_column], None)
     assert len({record[exchange.id_column] for record in ours}) == count
 
@@ -98,5 +98,5 @@ def test_payloads_are_the_bodys_own_text_and_nothing_of_it_is_left_out(recording
 
 def test_kraken_times_of_2025_lie_within_a_rounding_of_the_exact_cursor(recording, trades_of):
     path = "kraken/trades/2025-11-10_XBTUSDT_tradeid.json"
-    last = EXCHANGES["kraken"].time_of(trades_of(path)[-1])
+    last = EXCHANGES["kraken"].time_of(trades_of(path)[-1]["time"])
     assert abs(last * 1000 - int(json.loads(recording(path)[0])["result"]["last"])) < 2000

@@ -129,7 +129,7 @@ def test_received_bytes_are_counted(scripted):
 def flow(pages):
     for number in range(pages):
         response = yield from ask(Request(f"/{number}"))
-        yield Page([{"id": response.text}], [], str(number))
+        yield Page({"id": [response.text]}, [], str(number))
     return "done"
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import pytest
 
 from schemahub_lib.errors import PublishRefused
-from schemahub_lib.http.messages import Record
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.tables import publish as publishing
 from schemahub_lib.tables.batches import to_arrow
@@ -35,17 +34,15 @@ TRADES = Table(
 
 def trades(first: int, last: int, symbol: str = "A") -> Fetched:
     """Trades `first..last` as a fetch that began right at `first`."""
-    records: list[Record] = [
-        {
-            "symbol": symbol,
-            "id": str(i),
-            "price": "1.5",
-            "time": f"2026-01-0{1 + i % 3}T00:00:00.5Z",
-            "_raw_payload": "{}",
-        }
-        for i in range(first, last + 1)
-    ]
-    rows, unfit = to_arrow(TRADES, records, source="test", fetched_at=datetime(2026, 1, 5, tzinfo=UTC))
+    numbers = range(first, last + 1)
+    columns = {
+        "symbol": [symbol for _ in numbers],
+        "id": [str(i) for i in numbers],
+        "price": ["1.5" for _ in numbers],
+        "time": [f"2026-01-0{1 + i % 3}T00:00:00.5Z" for i in numbers],
+        "_raw_payload": ["{}" for _ in numbers],
+    }
+    rows, unfit = to_arrow(TRADES, columns, source="test", fetched_at=datetime(2026, 1, 5, tzinfo=UTC))
     assert not unfit
     return Fetched(rows, None, str(last))
 
@@ -161,10 +158,11 @@ def test_concurrent_writers_of_overlapping_rows_write_each_once(make_lake: Calla
 
 def test_branches_left_behind_are_swept_and_young_ones_are_not(lake: Lake) -> None:
     lake.ensure(TRADES)
-    java = publishing.load_java_table(lake, TRADES.name)
-    head = java.currentSnapshot().snapshotId()
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert table.metadata.current_snapshot_id is not None
     for name in ("run_20200101T000000_00000000", "run_20991231T000000_00000000", "blocked_20200101T000000_00000000"):
-        java.manageSnapshots().createBranch(name, head).commit()
+        table.manage_snapshots().create_branch(table.metadata.current_snapshot_id, name).commit()
     append_raw(lake, TRADES, "run", {"A": trades(1, 2)})
     table = lake.find(TRADES.name)
     assert table is not None
