@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 from schemahub_lib.errors import UsageError
 
 Profile = Literal["local", "glue", "rest"]
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z0-9_]+")  # what Iceberg's Glue catalog takes
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Settings:
         )
         for what, name in (("SCHEMAHUB_CATALOG", settings.catalog), ("SCHEMAHUB_DATABASE", settings.database)):
             if not _NAME.fullmatch(name):
-                raise UsageError(f"{what}={name!r}: use lower-case letters, digits, '_' and '-'")
+                raise UsageError(f"{what}={name!r}: use lower-case letters, digits and '_'")
         if settings.profile == "rest" and not env.get("SCHEMAHUB_REST_URI"):
             raise UsageError("profile 'rest' needs SCHEMAHUB_REST_URI, the address of the Iceberg REST catalog")
         return settings

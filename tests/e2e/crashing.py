@@ -5,7 +5,6 @@ marked, published or dropped, a tag moved. With 0 nothing is killed, and the com
 
 The process gets a group of its own, so that it dies together with its JVM, as when a machine goes down. Where
 PYSPARK_GATEWAY_PORT tells of a running Spark it uses that one, which then survives it: a kill costs no JVM start.
-BATCH_ROWS makes the publishes smaller.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ def main() -> int:
     from pyspark.sql import SparkSession
 
     from schemahub_lib import cli
-    from schemahub_lib.pipeline import ingest
     from schemahub_lib.tables import lock
 
     os.setpgrp()
@@ -35,7 +33,6 @@ def main() -> int:
         attach()
     deadly, arguments = int(sys.argv[1]), sys.argv[2:]
     lock.PATIENCE = 1.0  # a lock object in S3 outlives whoever is killed
-    ingest.BATCH_ROWS = int(os.environ.get("BATCH_ROWS", ingest.BATCH_ROWS))
     commits: list[str] = []
     one_at_a_time = threading.Lock()
 

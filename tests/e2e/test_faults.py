@@ -113,7 +113,7 @@ def test_a_field_of_the_wrong_type_costs_its_row_only(
 ) -> None:
     spoilt = {name: next(key for key in expected if key[1] == symbols[0]) for name, symbols in PRODUCTS.items()}
     patterns = {
-        "coinbase": (rb'("trade_id":%s,"side":)"\w+"', rb"\1[1]", "side is ['1'], not one of BUY, SELL"),
+        "coinbase": (rb'("trade_id":%s,"side":)"\w+"', rb"\1[1]", "side is ['1'], not one of buy, sell, BUY, SELL"),
         "binance": (rb'("id":%s,.*?"isBuyerMaker":)\w+', rb'\1"no"', "isBuyerMaker is 'no', not true or false"),
         "kraken": (rb'\["[\d.]+"(,[^\]]*,%s\])', rb"[null\1", "price is None, not a number"),
     }
