@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.exchanges import EXCHANGES
@@ -39,7 +40,7 @@ def examine(lake: Lake) -> list[Finding]:
     """Look at everything; nothing is changed, and one failure hides no other."""
     findings = [_python(), _java(), _jars(lake), _catalog(lake)]
     if lake.settings.profile != "local":
-        findings.append(_aws())
+        findings += [_aws(), _bucket(lake.settings.warehouse)]
     for exchange in EXCHANGES.values():
         findings.extend(_exchange(lake, exchange))
     return findings
@@ -96,6 +97,18 @@ def _aws() -> Finding:
     if credentials is None:
         return Finding("fail", "AWS", "no credentials", "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run under a role")
     return Finding("ok", "AWS", f"credentials by {credentials.method}")
+
+
+def _bucket(warehouse: str) -> Finding:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket = urlsplit(warehouse).netloc
+    try:
+        boto3.client("s3").head_bucket(Bucket=bucket)
+    except (BotoCoreError, ClientError) as error:
+        return Finding("fail", "bucket", f"{bucket}: {error}", "create it, or check its name, region and your rights")
+    return Finding("ok", "bucket", bucket)
 
 
 def _exchange(lake: Lake, exchange: Exchange) -> Iterator[Finding]:

@@ -205,8 +205,9 @@ class _Run:
             log.error("%s", error)
             self.report.errors[symbol] = str(error)
         except Exception as error:
-            log.exception("%s %s", self.exchange.name, symbol)
-            self.report.errors[symbol] = f"{type(error).__name__}: {error}"
+            message = f"{type(error).__name__}: {error}"
+            log.error("%s %s: %s", self.exchange.name, symbol, message, exc_info=log.isEnabledFor(logging.DEBUG))
+            self.report.errors[symbol] = message
         finally:
             self._hand_over(None)
 

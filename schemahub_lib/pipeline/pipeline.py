@@ -107,7 +107,7 @@ def _reported(
         log.error("%s: %s", exchange.name, message)
     except Exception as error:  # a bug in one connector must not cost the other exchanges their run
         message = f"{type(error).__name__}: {error}"
-        log.exception("%s", exchange.name)
+        log.error("%s: %s", exchange.name, message, exc_info=log.isEnabledFor(logging.DEBUG))
     report = Report(run_id, "ingest", exchange.name, errors={exchange.name: message})
     report.finish("failed")
     return report

@@ -148,8 +148,10 @@ def _local_conf(settings: Settings) -> dict[str, str]:
     if jars is None:
         conf["spark.jars.packages"] = ",".join(PACKAGES[settings.profile])
         conf["spark.jars.ivy"] = str(ivy_folder())
-    else:  # on the class path nothing is resolved or copied, which saves seconds at every start
+    elif settings.profile == "local":  # on the class path nothing is resolved or copied, which saves seconds
         conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, jars))
+    else:  # the AWS bundle brings an old log4j, which in front of Spark's own would speak on stdout
+        conf["spark.jars"] = ",".join(map(str, jars))
     return conf
 
 
