@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from schemahub_lib.config import Settings
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.session import start_spark
 
+AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 RECORDED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "recorded"
 
 
@@ -49,3 +52,21 @@ def recorded() -> Path:
     if not RECORDED.is_dir():
         pytest.skip("the recorded responses (../shared/data/recorded) are not on this machine")
     return RECORDED.resolve()
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[dict[str, str]]:
+    """S3 and Glue on loopback, as environment variables."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.aws_server"],
+        cwd=Path(__file__).resolve().parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    yield AWS | {"AWS_ENDPOINT_URL": url}
+    server.terminate()
+    server.wait()
+    server.stdout.close()

@@ -45,7 +45,7 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
     def write(state: State, branch: Branch) -> Draft[Appended]:
         kept: list[pa.Table] = []
         moved: dict[str, Stream] = {}
-        for name, stream in fetched.items():
+        for name, stream in sorted(fetched.items()):  # and so in the table's sort order
             base = state.streams.get(name)
             rows = stream.rows if base is None else trim(table, stream.rows, base.watermark)
             after = _advance(table, stream, rows, base)
@@ -56,7 +56,7 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
         batch = pa.concat_tables(kept) if kept else None
         count = batch.num_rows if batch is not None else 0
         if batch is not None and count:
-            branch.append(batch.sort_by([(name, "ascending") for name in table.sort_by]))
+            branch.append(batch)
         return Draft(Appended(count, total - count), state.with_streams(moved) if moved else None)
 
     return publish(lake, table.name, run_id, write)

@@ -3,17 +3,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from schemahub_lib.cli import main
-from tests.e2e.support import ROOT
-
-AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass(frozen=True)
@@ -52,21 +47,3 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
-
-
-@pytest.fixture(scope="session")
-def aws() -> Iterator[dict[str, str]]:
-    """S3 and Glue on loopback, as environment variables."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.aws_server"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    yield AWS | {"AWS_ENDPOINT_URL": url}
-    server.terminate()
-    server.wait()
-    server.stdout.close()

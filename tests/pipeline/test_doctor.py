@@ -9,8 +9,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import pytest
 
+from schemahub_lib.config import Settings
 from schemahub_lib.pipeline import doctor
 from schemahub_lib.pipeline.doctor import Finding, examine
 from schemahub_lib.schemas import RUNS
@@ -42,6 +44,22 @@ def test_where_all_is_well_there_is_nothing_to_do(make_lake: MakeLake, urls: dic
     assert found["catalog"].found == f"1 tables in {lake.settings.warehouse}"
     assert found["coinbase"].found == urls["SCHEMAHUB_COINBASE_URL"]
     assert found["kraken key"].found == "none; public data needs none"
+
+
+@pytest.mark.slow
+def test_a_bucket_that_is_not_there_is_told_from_one_that_is(
+    aws: dict[str, str], urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="doctors-own")
+    found = {}
+    for bucket in ("doctors-own", "nowhere"):
+        settings = Settings.load(profile="glue", warehouse=f"s3://{bucket}/w", environment=aws | urls)
+        found[bucket] = findings(Lake(settings))["bucket"]
+    assert found["doctors-own"] == Finding("ok", "bucket", "doctors-own")
+    assert found["nowhere"].status == "fail"
+    assert found["nowhere"].found.startswith("nowhere: ")
 
 
 def test_looking_changes_nothing(make_lake: MakeLake, urls: dict[str, str]) -> None:
