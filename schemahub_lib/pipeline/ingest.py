@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import Interrupted, SchemaHubError, UnexpectedResponse
 from schemahub_lib.exchanges.base import Exchange
@@ -276,22 +276,23 @@ class _Run:
 
 def sync_watermarks(lake: Lake, exchange: Exchange, run_id: str) -> None:
     """Bring the readable watermark ledger of a source in line with the state that travels with its data."""
-    raw = lake.ensure(exchange.raw_table)
-    truth = [
-        {
-            "source": exchange.name,
-            "stream": name,
-            "last_trade_id": stream.watermark.last_trade_id,
-            "last_ts": stream.watermark.last_ts,
-            "cursor": stream.watermark.cursor,
-        }
-        for name, stream in sorted(read_state(raw).streams.items())
-    ]
-    ledger = sorted(lake.partition(WATERMARKS, exchange.name), key=itemgetter("stream"))
-    if [{name: row[name] for name in WATERMARKS.column_names[:5]} for row in ledger] != truth:
-        stamp = {
-            "snapshot_id": raw.metadata.current_snapshot_id,
-            "run_id": run_id,
-            "updated_at": datetime.now(UTC),
-        }
-        lake.replace_partition(WATERMARKS, exchange.name, [row | stamp for row in truth])
+
+    def corrected(ledger: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+        raw = lake.ensure(exchange.raw_table)
+        truth = [
+            {
+                "source": exchange.name,
+                "stream": name,
+                "last_trade_id": stream.watermark.last_trade_id,
+                "last_ts": stream.watermark.last_ts,
+                "cursor": stream.watermark.cursor,
+            }
+            for name, stream in sorted(read_state(raw).streams.items())
+        ]
+        ledger.sort(key=itemgetter("stream"))
+        if [{name: row[name] for name in WATERMARKS.column_names[:5]} for row in ledger] == truth:
+            return None
+        stamp = {"snapshot_id": raw.metadata.current_snapshot_id, "run_id": run_id, "updated_at": datetime.now(UTC)}
+        return [row | stamp for row in truth]
+
+    lake.update_partition(WATERMARKS, exchange.name, corrected)

@@ -73,7 +73,8 @@ def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[
         assets = exchange.split_symbol(symbol)
         if symbol not in products and symbol not in known and assets is not None:
             products[symbol] = Product(symbol, *assets, status="unlisted", tradable=False)
-    _remember(lake, exchange.name, products, known)
+    if products:
+        _remember(lake, exchange.name, products)
     return list(dict.fromkeys(symbols))
 
 
@@ -82,12 +83,11 @@ def known_symbols(lake: Lake, source: str) -> dict[str, dict[str, Any]]:
     return {row["symbol"]: row for row in lake.partition(PRODUCTS, source)}
 
 
-def _remember(lake: Lake, source: str, products: dict[str, Product], known: dict[str, dict[str, Any]]) -> None:
+def _remember(lake: Lake, source: str, products: dict[str, Product]) -> None:
     """Write the ledger anew: listed products as they are now, vanished ones as they were."""
     now = datetime.now(UTC)
-    rows = dict(known)
-    for symbol, product in products.items():
-        rows[symbol] = {
+    listed = {
+        symbol: {
             "source": source,
             "symbol": symbol,
             "canonical_symbol": product.canonical_symbol,
@@ -96,5 +96,6 @@ def _remember(lake: Lake, source: str, products: dict[str, Product], known: dict
             "status": product.status,
             "updated_at": now,
         }
-    if products:
-        lake.replace_partition(PRODUCTS, source, rows.values())
+        for symbol, product in products.items()
+    }
+    lake.update_partition(PRODUCTS, source, lambda known: ({row["symbol"]: row for row in known} | listed).values())

@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import SqlType, Table
+from schemahub_lib.tables.commits import retrying
 from schemahub_lib.tables.session import catalog_properties, start_spark
 
 if TYPE_CHECKING:
@@ -216,13 +217,24 @@ class Lake:
         rows: list[dict[str, Any]] = found.scan(row_filter=_in_partition(table, value)).to_arrow().to_pylist()
         return rows
 
-    def replace_partition(self, table: Table, value: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace the rows of a ledger whose identity partition equals `value`."""
-        batch, old, found = _to_rows(table, rows), _in_partition(table, value), self.ensure(table)
-        if any(found.scan(row_filter=old).plan_files()):
-            found.overwrite(batch, overwrite_filter=old)
-        else:
-            found.append(batch)
+    def update_partition(
+        self, table: Table, value: str, change: Callable[[list[dict[str, Any]]], Iterable[Mapping[str, Any]] | None]
+    ) -> None:
+        """Replace the rows of a ledger whose identity partition equals `value` by what `change` makes of them; None
+        leaves them. When another writer comes between, `change` is called again with the rows as they are by then.
+        """
+        part = _in_partition(table, value)
+
+        def update(found: IcebergTable) -> None:
+            old = found.scan(row_filter=part).to_arrow()
+            rows = change(old.to_pylist())
+            if rows is not None:
+                with found.transaction() as transaction:
+                    if old.num_rows:
+                        transaction.delete(part)
+                    transaction.append(_to_rows(table, rows))
+
+        retrying(lambda: self.ensure(table), update)
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""

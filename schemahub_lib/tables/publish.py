@@ -13,13 +13,14 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import uuid4
 
 from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
+from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 10
-UNEXPLAINED = 2  # how often a commit is tried again that failed otherwise than against another one
 BRANCH_LIFETIME = timedelta(hours=48)  # longer than any job may run; a branch older than this was left behind
 _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 
@@ -109,7 +108,7 @@ class Branch:
 
     def append(self, rows: pa.Table) -> None:
         """Write rows of the table's columns to the branch."""
-        self._load().append(rows, branch=self.name)
+        self._add(rows)
 
     def added_records(self) -> int:
         """Rows added by the last write to this branch."""
@@ -119,11 +118,8 @@ class Branch:
     def mark(self, run_id: str, state: State) -> None:
         """End the branch with an empty snapshot that carries the state."""
         table = self._load()
-        properties = {RUN_ID: run_id, **write_state(table, state)}
-        table.append(table.schema().as_arrow().empty_table(), properties, branch=self.name)
-        snapshot = self._load().snapshot_by_name(self.name)
-        assert snapshot is not None
-        self.head = snapshot.snapshot_id
+        self._add(table.schema().as_arrow().empty_table(), {RUN_ID: run_id, **write_state(table, state)})
+        self.head = self._tip()
 
     def fast_forward(self) -> bool:
         """Make the branch main's head and drop it, in one commit. False when another writer moved main."""
@@ -167,6 +163,19 @@ class Branch:
 
         return self._retrying(create)
 
+    def _add(self, rows: pa.Table, properties: Mapping[str, str] | None = None) -> None:
+        """Add a snapshot."""
+        tip = self._tip()
+
+        def add(table: IcebergTable) -> None:
+            if table.refs()[self.name].snapshot_id == tip:  # or else an earlier try went through
+                table.append(rows, dict(properties or {}), branch=self.name)
+
+        self._retrying(add)
+
+    def _tip(self) -> int:
+        return self._load().refs()[self.name].snapshot_id
+
     def _load(self) -> IcebergTable:
         table = self._lake.find(self._table)
         if table is None:
@@ -176,27 +185,6 @@ class Branch:
     def _retrying(self, action: Callable[[IcebergTable], R]) -> R:
         """Do `action` on the table as it is now, again after each commit of others that comes between."""
         return retrying(self._load, action)
-
-
-def retrying(load: Callable[[], IcebergTable], action: Callable[[IcebergTable], R]) -> R:
-    """What `action` makes of the table. A commit can lose against any other commit; that is no lost race.
-
-    Nor is an error of the catalog's client (botocore, requests, SQLAlchemy), which leaves open whether the commit went
-    through: so `action` must look first. Raises SchemaHubError.
-    """
-    from pyiceberg.exceptions import CommitFailedException
-
-    for attempt in range(ATTEMPTS):
-        table = load()
-        try:
-            return action(table)
-        except Exception as error:  # noqa: BLE001 - see above
-            log.debug("a commit to %s failed: %s", ".".join(table.name()), error)
-            last = error
-            if attempt >= UNEXPLAINED and not isinstance(error, CommitFailedException):
-                break
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))
-    raise SchemaHubError(f"{table.name()[-1]} could not be committed to ({last}); run again") from last
 
 
 def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:

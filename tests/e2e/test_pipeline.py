@@ -241,7 +241,7 @@ def test_a_ledger_that_disagrees_with_the_data_is_mended(make_lake: MakeLake, ma
     lake = make_lake(**settings_for(market.urls))
     ingest(lake, "coinbase", since=SINCE)
     wrong = [row | {"last_trade_id": "999999999999"} for row in lake.partition(WATERMARKS, "coinbase")[1:]]
-    lake.replace_partition(WATERMARKS, "coinbase", wrong)
+    lake.update_partition(WATERMARKS, "coinbase", lambda _: wrong)
     market.advance(60)
     ingest(lake, "coinbase")
     assert raw_keys(lake, "coinbase") == Counter(tape(market.urls, products={"coinbase": PRODUCTS["coinbase"]}).keys())
