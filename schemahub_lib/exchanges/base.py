@@ -163,21 +163,28 @@ def ask(request: Request) -> Flow[Response]:
 
 
 def ask_until_believed(
-    exchange: Exchange, request: Request, read: Callable[[Response], A], judge: Callable[[A], Verdict]
+    exchange: Exchange,
+    request: Request,
+    read: Callable[[Response], A],
+    judge: Callable[[A], Verdict],
+    another: Request | None = None,
+    told_by: Callable[[A], object] = lambda answer: answer,
 ) -> Flow[A]:
     """Ask until the answer can be believed, because caches at the exchanges' edge now and then repeat another page.
 
-    A doubtful answer (ids are missing where they should go on: skipped by the exchange, or a stale page) is believed
-    when it comes twice in a row. Raises UnexpectedResponse when it never settles.
+    An answer is doubtful when ids are missing where they should go on: skipped by the exchange, or the page is stale.
+    It is believed when `another` request, which no cache can answer with the same page, tells the same (`told_by`).
+    Raises UnexpectedResponse when it never settles.
     """
-    doubted = None
     for _ in range(TRIES):
         response = yield from ask(request)
         answer = read(response)
         verdict = judge(answer)
-        if verdict == "good" or (verdict == "doubtful" and response.text == doubted):
+        if verdict == "doubtful" and another is not None:
+            other = read((yield from ask(another)))
+            verdict = "good" if told_by(other) == told_by(answer) else "doubtful"
+        if verdict == "good":
             return answer
-        doubted = response.text if verdict == "doubtful" else None
     raise exchange.unexpected(response, f"the page asked for ({request.query}), and not another one {TRIES} times")
 
 

@@ -133,6 +133,7 @@ class Binance(Exchange):
     def _from_id(self, symbol: str, from_id: int) -> Flow[Rows]:
         params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
         request = Request("/api/v3/historicalTrades", params, weight=25, product=symbol)
+        another = replace(request, params=params | {"fromId": max(from_id - 1, 0)})
 
         def judge(found: Rows) -> Verdict:
             ids = _ids(found)
@@ -140,7 +141,10 @@ class Binance(Exchange):
                 return "stale"
             return "doubtful" if _ids(found[:1]) > [from_id] else "good"
 
-        return (yield from ask_until_believed(self, request, self._read, judge))
+        def next_id(found: Rows) -> int | None:
+            return next((number for number in _ids(found) if number >= from_id), None)
+
+        return (yield from ask_until_believed(self, request, self._read, judge, another, next_id))
 
     # [{"id":28457,"price":"0.88780000","qty":"95.00000000","quoteQty":"84.34100000","time":1525447926543,
     #   "isBuyerMaker":false,"isBestMatch":true}]

@@ -119,7 +119,7 @@ class Coinbase(Exchange):
             if head.oldest <= last + 1:
                 window = head.after(last)
             else:
-                window = yield from self._between_ids(product, last, last + self.page_size + 1, head.newest)
+                window = yield from self._between_ids(product, last, last + self.page_size + 1)
             if not window.ids:
                 if last + self.page_size >= head.oldest:
                     return  # the head is not visible yet where this answer came from: the next run fetches it
@@ -132,11 +132,12 @@ class Coinbase(Exchange):
             if ended:
                 return
 
-    def _between_ids(self, product: str, after: int, before: int, head: int) -> Flow[_Window]:
+    def _between_ids(self, product: str, after: int, before: int) -> Flow[_Window]:
         """Every trade between two ids, both exclusive, however small the exchange's pages are."""
         parts: list[_Window] = []
         while before > after + 1:
-            part = yield from self._window(product, after, before, top=min(before - 1, head))
+            # What the first part leaves out at its upper end comes with the next window.
+            part = yield from self._window(product, after, before, top=before - 1 if parts else 0)
             parts.insert(0, part)
             if not part.ids:
                 break
@@ -168,6 +169,8 @@ class Coinbase(Exchange):
         Among 10^9 trades of an uneven tape that takes about eleven requests; 45 minutes back, two or three.
         """
         since = since_epoch(start)
+        if len(head.rows.rejected) == len(head.rows):
+            return head.ids[0] - 1  # nothing to go by: the page is handed on, and whoever gets it will complain
         low, low_time, page = 0, None, head  # every trade up to low is older than start
         high = probe = head.newest + 1
         while True:
@@ -200,12 +203,13 @@ class Coinbase(Exchange):
         if before is not None:
             params["after"] = before
         request = Request(f"/products/{quote(product, safe='')}/trades", params, product=product)
+        another = replace(request, params=params | {"limit": self.page_size - 1})  # its newest trade is the same one
 
         def judge(window: _Window) -> Verdict:
             outside = window.ids and (window.oldest <= after or (before is not None and window.newest >= before))
             return "stale" if outside else "good" if window.newest >= top else "doubtful"
 
-        return (yield from ask_until_believed(self, request, self._read, judge))
+        return (yield from ask_until_believed(self, request, self._read, judge, another, lambda window: window.newest))
 
     # [{"time":"2016-05-12T15:04:30.982824Z","trade_id":8408114,"price":"453.30000000","size":"0.04","side":"buy"},
     #  {"time":"2016-05-12T15:04:30.982654Z","trade_id":8408113,"price":"453.30000000","size":"0.1","side":"buy"}]
@@ -234,7 +238,7 @@ class Coinbase(Exchange):
         if response.status < 300:
             return None
         try:
-            message = json.loads(response.text)["message"]
+            message = str(json.loads(response.text)["message"])
         except (ValueError, TypeError, KeyError):
             message = repr(response.text[:80])
         if response.status == 404:

@@ -29,7 +29,7 @@ _colon = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
 _after = {bracket: re.compile(rf"[ \t\n\r]*(?:,|(\{bracket}))[ \t\n\r]*").match for bracket in "]}"}
 
 # A key, a quote where the value is a string, and what follows the value.
-_member = re.compile(r'"([^"\\]+)":(?:(")[^"\\]*"|[^\s"\\{}\[\],]+)([,}])').match
+_member = re.compile(r'"([^"\\\x00-\x1f]+)":(?:(")[^"\\]*"|[^\s"\\{}\[\],]+)([,}])').match
 _ANY_STRING = r'[^"\\\x00-\x1f]*'
 _ANY_OTHER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null"
 
@@ -128,7 +128,7 @@ def _read_at_once(text: str, fields: tuple[Field, ...]) -> Rows | None:
     if pattern is None:
         return None
     rows = pattern.findall(text, 1)
-    if len(text) != 1 + sum(len(row[0]) + 1 for row in rows):
+    if not text.endswith("]") or len(text) != 1 + sum(len(row[0]) + 1 for row in rows):
         return None
     found = dict(zip(pattern.groupindex, zip(*rows, strict=True), strict=True))
     columns: dict[str, Sequence[Value]] = {}

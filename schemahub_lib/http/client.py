@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -15,6 +16,8 @@ from schemahub_lib.http.limits import Paused, RateLimiter
 from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble
 from schemahub_lib.http.retry import DEADLINE, backoff
 from schemahub_lib.http.transport import ConnectionFailed, Live, Transport
+
+_HOST = re.compile(r"[A-Za-z0-9._\-:\[\]]+")
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ExchangeError)
@@ -76,9 +79,9 @@ class HttpClient:
         self._venue, self._credentials, self._deadline = venue, credentials, deadline
         self._base_url = base_url or venue.base_url
         self._setting = f"SCHEMAHUB_{venue.name.upper()}_URL"
-        address = urlsplit(self._base_url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise UsageError(f"{self._setting}={self._base_url!r} is not a URL such as {venue.base_url}")
+        if not _is_base_url(self._base_url):
+            told = f"{self._setting} is not a URL such as {venue.base_url}"
+            raise UsageError(f"{told}: scheme, host and perhaps port and path, but no user, query or fragment")
         if credentials is not None:
             venue.sign(Request("/"), credentials, now())
         self._stop = stop or threading.Event()
@@ -184,6 +187,16 @@ class HttpClient:
 
     def _error(self, kind: type[E], message: str, request: Request) -> E:
         return kind(message, exchange=self._venue.name, endpoint=request.path, product=request.product)
+
+
+def _is_base_url(url: str) -> bool:
+    """Whether a request can go there. A user or a query would be a secret, and messages show the URL."""
+    try:
+        address = urlsplit(url)
+        plain = _HOST.fullmatch(address.netloc) and not address.query and not address.fragment
+        return bool(plain and address.hostname and address.scheme in ("http", "https") and address.port != 0)
+    except ValueError:  # brackets that do not match, a port that is no number
+        return False
 
 
 def _not_json(response: Response) -> Trouble | None:

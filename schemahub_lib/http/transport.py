@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from schemahub_lib import __version__
@@ -9,6 +10,7 @@ from schemahub_lib.http.messages import Request, Response
 
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte
+CHUNK = 2**16
 POOL_SIZE = 64  # connections kept alive: more than any number of workers
 
 
@@ -18,7 +20,7 @@ class ConnectionFailed(Exception):
 
 class Transport(Protocol):
     def send(self, request: Request, timeout: float) -> Response:
-        """One try, given `timeout` seconds at most between bytes. Raises ConnectionFailed."""
+        """One try, given `timeout` seconds at most. Raises ConnectionFailed."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -43,9 +45,10 @@ class Live:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0))
 
     def send(self, request: Request, timeout: float) -> Response:
-        from requests import ConnectionError, Timeout
-        from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
 
+        deadline = time.monotonic() + timeout
         posted = request.method == "POST"
         target = f"{request.path}?{request.query}" if request.params and not posted else request.path
         headers = dict(request.headers)
@@ -61,12 +64,15 @@ class Live:
                 allow_redirects=False,  # a redirect would take the key to another host
                 stream=True,
             )
+            body = bytearray()
             with answer:
-                answer.raw.enforce_content_length = True  # urllib3 1 takes a body cut short for a whole one
-                body = answer.content
+                while received := answer.raw.read1(CHUNK, decode_content=True):
+                    body += received
+                    if time.monotonic() > deadline:
+                        raise ConnectionFailed(f"the answer was not complete after {timeout:.0f} s")
             # Only a good answer must be exact; a gateway's error page may be in any encoding.
             text = body.decode("utf-8", "strict" if answer.status_code == 200 else "replace")
-        except (ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError, UnicodeDecodeError) as error:
+        except (RequestException, HTTPError, UnicodeDecodeError) as error:
             raise ConnectionFailed(_cause(error)) from error
         named = {name.lower(): value for name, value in answer.headers.items()}
         return Response(request, answer.status_code, named, text, size=answer.raw.tell())

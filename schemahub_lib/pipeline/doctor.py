@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
-from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
@@ -119,14 +119,15 @@ def _exchange(lake: Lake, exchange: Exchange) -> Iterator[Finding]:
     except SchemaHubError as error:
         credentials = None
         yield Finding("fail", f"{exchange.name} key", "incomplete", str(error))
-    client = HttpClient(exchange, base_url=url, credentials=credentials, deadline=ENDPOINT_DEADLINE)
     try:
-        answer = client.send(Request(exchange.time_path))
+        with HttpClient(exchange, base_url=url, credentials=credentials, deadline=ENDPOINT_DEADLINE) as client:
+            answer = client.send(Request(exchange.time_path))
+    except UsageError as error:
+        yield Finding("fail", exchange.name, "not a URL", str(error))
+        return
     except SchemaHubError as error:
         yield Finding("fail", exchange.name, url, str(error))
         return
-    finally:
-        client.close()
     yield Finding("ok", exchange.name, url)
     if date := answer.headers.get("date"):
         skew = time.time() - parsedate_to_datetime(date).timestamp()

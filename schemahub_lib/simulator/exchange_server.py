@@ -56,8 +56,8 @@ class ExchangeServer:
         self.stats.throttled += answer.throttled
         fault = None if answer.throttled else self._draw(self._api.name, self.stats.requests)
         spoiled = self._spoil(answer, fault) if fault else answer
-        if answer.page:
-            self._last_pages[answer.page] = answer
+        if answer.page and (fault is None or fault.kind != "stale"):
+            self._last_pages[answer.page] = answer  # a stale page stays in the cache until a fresh one is sent
         await asyncio.sleep(self._latency)
         if fault is None or spoiled is None:
             return _response(answer)

@@ -41,17 +41,18 @@ class Row:
 
 
 class RecordedStream:
-    """Rows of one product by id; ids may have holes."""
+    """Rows of one product in order of time; ids may have holes."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         unique = {row.number: row for row in rows}
-        self._rows = sorted(unique.values(), key=attrgetter("number"))
+        self._rows = sorted(unique.values(), key=attrgetter("time_ns", "number"))
 
     def end(self, now_ns: int) -> int:
         return len(self._rows)
 
     def find_id(self, trade_id: int) -> int:
-        return bisect_left(self._rows, trade_id, key=attrgetter("number"))
+        # Not bisected: old rows without ids, and aggregates made from trades, have numbers of another kind.
+        return next((place for place, row in enumerate(self._rows) if row.number >= trade_id), len(self._rows))
 
     def find_time(self, time_ns: int) -> int:
         return bisect_left(self._rows, time_ns, key=attrgetter("time_ns"))

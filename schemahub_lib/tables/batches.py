@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from schemahub_lib.exchanges.fields import microseconds
 from schemahub_lib.http.messages import Rejected, Value
-from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, Table
+from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, Table, TimeEncoding
 from schemahub_lib.tables.lake import arrow_type
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, Sequence[Value]]
 
-_SECONDS = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
 _MILLISECONDS_END = 10**14  # larger epoch values are microseconds
 
 
@@ -84,7 +83,10 @@ def _cast_column(column: Column, values: Sequence[Value]) -> pa.Array:
 def _iso8601(values: Sequence[Value]) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array(values, pa.string()).cast(pa.timestamp("us", tz="UTC"))
+    try:
+        return pa.array(values, pa.string()).cast(pa.timestamp("us", tz="UTC"))
+    except pa.ArrowInvalid:  # perhaps only of digits finer than a microsecond
+        return _one_by_one(values, "iso8601")
 
 
 def _epoch_ms_or_us(values: Sequence[Value]) -> pa.Array:
@@ -97,18 +99,14 @@ def _epoch_ms_or_us(values: Sequence[Value]) -> pa.Array:
 
 
 def _epoch_s(values: Sequence[Value]) -> pa.Array:
+    return _one_by_one(values, "epoch_s")
+
+
+def _one_by_one(values: Sequence[Value], encoding: TimeEncoding) -> pa.Array:
     import pyarrow as pa
 
-    micros = [None if value is None else _micros(str(value)) for value in values]
+    micros = [None if value is None else microseconds(value, encoding) for value in values]
     return pa.array(micros, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-
-
-def _micros(seconds: str) -> int:
-    """Exact decimal seconds to whole microseconds, cut and not rounded, so that no trade moves to a later one."""
-    match = _SECONDS.fullmatch(seconds)
-    if match is None:
-        raise ValueError(f"{seconds!r} is not a time in seconds")
-    return int(match[1]) * 1_000_000 + int((match[2] or "").ljust(6, "0")[:6])
 
 
 _ENCODINGS: dict[str, Callable[[Sequence[Value]], pa.Array]] = {

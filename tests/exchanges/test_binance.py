@@ -74,11 +74,23 @@ def test_a_page_before_the_one_asked_for_is_stale_and_asked_for_again(drive):
     assert ids(driven) == [8, 9]
 
 
-def test_skipped_ids_are_believed_when_told_twice(drive):
-    driven = drive(EXCHANGE.trades("BTCUSDT", after(7)), page([20, 21]), page([8, 9, 20, 21]))
-    assert ids(driven) == [8, 9, 20, 21]
-    driven = drive(EXCHANGE.trades("BTCUSDT", after(7)), page([20, 21]), page([20, 21]))
+def test_skipped_ids_are_believed_when_another_request_tells_the_same(drive):
+    driven = drive(EXCHANGE.trades("BTCUSDT", after(7)), page([20, 21]), page([7, 20, 21, 22]))
     assert ids(driven) == [20, 21]
+    assert [params["fromId"] for params in driven.params] == [8, 7]
+
+
+def test_a_page_that_a_cache_repeats_is_not_taken_for_skipped_ids(drive):
+    """However often it is repeated: the exchange is also asked for a page that the cache has not got."""
+    existing, stale = range(7, 30), iter([page(range(20, 30))] * 3)
+
+    def answer(request):
+        from_id = int(request.params["fromId"])
+        truth = page([number for number in existing if number >= from_id])
+        return next(stale, truth) if from_id == 8 else truth
+
+    driven = drive(EXCHANGE.trades("BTCUSDT", after(7)), answer=answer)
+    assert ids(driven) == list(range(8, 30))
 
 
 def test_until_ends_at_the_first_trade_that_is_not_older(drive):

@@ -146,9 +146,31 @@ def test_pages_smaller_than_asked_are_walked_back_to_the_windows_lower_end(drive
 
 def test_a_page_further_back_than_asked_is_not_walked_on_from(drive):
     """Pages of 100 rows, and one that an edge cache repeats: inside the window, but not next to the page before it."""
-    parts = [page(range(first, first + 100)) for first in (351, 251, 51, 151, 51)]
+    parts = [page(range(first, first + 100)) for first in (351, 251, 51, 151, 151, 51)]
     driven = drive(EXCHANGE.trades("BTC-USD", after(50)), parts[0], *parts)
     assert ids(driven) == list(range(51, 451))
+
+
+def test_a_head_that_grows_from_answer_to_answer_is_followed_without_a_complaint(drive):
+    """The servers behind the windows lag behind the newest page, and gain some trades with every request."""
+    lagging = iter(range(4400, 5000, 5))
+
+    def answer(request):
+        newest = next(lagging) if "after" in request.params else 5000
+        return server(range(1, newest + 1))(request)
+
+    driven = drive(EXCHANGE.trades("BTC-USD", after(3500)), answer=answer)
+    assert ids(driven) == list(range(3501, ids(driven)[-1] + 1))
+    assert ids(driven)[-1] >= 4400
+
+
+def test_a_newest_page_without_a_single_trade_is_handed_on_when_it_is_the_first_thing_seen(drive):
+    def of_another_shape(number):
+        return row(number).replace('"buy"', '"maker_buy"')
+
+    driven = drive(EXCHANGE.trades("BTC-USD", START), answer=server(range(1, 2001), of_another_shape))
+    assert driven.records == []
+    assert len(driven.rejected) == 1000
 
 
 def test_an_empty_page_that_is_stale_is_not_taken_for_a_longer_hole(drive):

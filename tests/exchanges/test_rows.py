@@ -138,7 +138,9 @@ def pages(draw):
         return "{" + f",{space}".join(f'"{key}":{space}{held[key]}' for key in order) + "}"
 
     found = [a_row() for _ in range(draw(st.integers(0, 5)))]
-    text = draw(st.sampled_from(["[%s]", "[%s]", "[%s]", " [%s]\n", "[%s", "[%s]]", "[%s,]", "%s", "\u00a0[%s]"]))
+    text = draw(
+        st.sampled_from(["[%s]", "[%s]", "[%s]", " [%s]\n", "[%s", "[%s]]", "[%s,]", "[%s,", "%s", "\u00a0[%s]"])
+    )
     return text.replace("%s", f",{space}".join(found))
 
 

@@ -101,10 +101,17 @@ def test_an_unreachable_exchange_names_its_address_and_the_setting(scripted):
     assert len(script.sent) > 1
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://", "https:///path"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:80", "ftp://x", "http://", "https:///path", "http://[::1", "http://exa mple"),
+        *("http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://bob:secret@host", "http://host/?key=secret"),
+    ],
+)
 def test_a_base_url_that_cannot_work_is_refused_before_anything_is_sent(scripted, url):
-    with pytest.raises(UsageError, match="SCHEMAHUB_BOURSE_URL"):
+    with pytest.raises(UsageError, match="SCHEMAHUB_BOURSE_URL is not a URL such as") as refused:
         scripted(GOOD, base_url=url)
+    assert "secret" not in str(refused.value)
 
 
 def test_every_request_is_signed_when_there_is_a_key_and_the_answer_carries_none_of_it(scripted):

@@ -182,6 +182,26 @@ def test_the_client_asks_again_after_such_an_answer(serve, bourse, fault):
     assert len(calls) == 2
 
 
+def test_an_answer_that_trickles_in_is_given_up_when_the_time_is_over(live):
+    gone = threading.Event()
+
+    def handle(h):
+        h.send_response(200)
+        h.send_header("Content-Length", "10000")
+        h.end_headers()
+        while not gone.wait(0.02):
+            try:
+                h.wfile.write(b"1")
+            except OSError:
+                return
+
+    started = time.monotonic()
+    with pytest.raises(ConnectionFailed, match="not complete after"):
+        live(handle).send(Request("/trades"), 0.4)
+    gone.set()
+    assert time.monotonic() - started < 100  # it would have been 200 s
+
+
 def test_a_slow_answer_is_not_waited_for_longer_than_the_time_left(live):
     release = threading.Event()
 
