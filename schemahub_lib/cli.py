@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -326,10 +327,11 @@ def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code. A SIGTERM ends it as Ctrl-C does."""
     verbose = "-v" in (argv or sys.argv) or "--verbose" in (argv or sys.argv)
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)  # the only name boto3 reads
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # click returns the code of an Exit; commands return nothing
         code: int | None = main_group.main(argv, prog_name="schemahub", standalone_mode=False)
@@ -351,6 +353,8 @@ def main(argv: list[str] | None = None) -> int:
         if not verbose:
             click.echo("Run it again with -v for the traceback.", err=True)
         return FAULT_EXIT
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return code or 0
 
 

@@ -264,8 +264,9 @@ def test_secrets_are_not_in_a_traceback_either(tmp_path: Path, market: Simulator
     assert "s3-#!" not in run.stdout + run.stderr
 
 
-def test_ctrl_c_ends_a_run_soon_and_the_next_one_completes_it(
-    spark_jvm: None, market: Simulator, tmp_path: Path
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_schedulers_stop_end_a_run_soon_and_the_next_one_completes_it(
+    spark_jvm: None, market: Simulator, tmp_path: Path, sent: signal.Signals
 ) -> None:
     warehouse = tmp_path / "warehouse"
     market.set_faults({"slow:1": 1.0})
@@ -277,7 +278,7 @@ def test_ctrl_c_ends_a_run_soon_and_the_next_one_completes_it(
         deadline = time.monotonic() + 60
         while requests_so_far(market) < asked + 8 and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         interrupted = time.monotonic()
         out, err = process.communicate(timeout=60)
         took = time.monotonic() - interrupted
