@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,12 @@ def _options_from(values: dict[str, Any]) -> IngestOptions:
     )
 
 
+def _one_venue(options: IngestOptions, sources: Collection[object], remedy: str) -> None:
+    for flag, given in (("--products", options.products), ("--seed-path", options.seed_path)):
+        if given and len(sources) > 1:
+            raise UsageError(f"{flag} names products of one venue: {remedy}")
+
+
 @_command(run_group, "ingest")
 @click.argument("sources", nargs=-1, required=True, type=click.Choice(list(EXCHANGES)))
 @_ingest_options
@@ -149,8 +155,7 @@ def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any
     from schemahub_lib.pipeline.runs import new_run_id
 
     ingest_options = _options_from(values)
-    if ingest_options.products and len(set(sources)) > 1:
-        raise UsageError("--products names products of one venue: give one source with it")
+    _one_venue(ingest_options, set(sources), "give one source with it")
     lake = options.lake()
     with Progress(live=_live(options)) as progress:
         chosen = [EXCHANGES[name] for name in dict.fromkeys(sources)]
@@ -193,11 +198,31 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
     names = [name.strip() for name in (sources or "").split(",") if name.strip()]
     specs = mappings_for(lake, target, names)
     exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
-    if ingest_options.products and len(exchanges) > 1:
-        raise UsageError("--products names products of one venue: give one source with --sources")
+    _one_venue(ingest_options, exchanges, "give one source with --sources")
     with Progress(live=_live(options)) as progress:
         reports = run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress)
     _finish(options, lake, reports)
+
+
+@_command(main_group, "update-seed")
+@click.option("--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange.")
+@click.option("--path", help="Seed file  [default: mappings/product_ids_seed.yaml, or ..._<source>.yaml].")
+@click.option("--fetch", is_flag=True, help="Ask the exchange for its products, as is done without it too.")
+@click.option("--write", is_flag=True, help="Write the file; without it only the difference is shown.")
+@click.option("--merge", is_flag=True, help="Keep the ids that are in the file already.")
+@click.option("--filter-regex", help="Only ids that this matches as a whole, e.g. '.*-USD'.")
+@click.option("--dry-run", is_flag=True, help="Only show the difference, whatever else is said.")
+def update_seed_command(
+    options: Globals, source: str, path: str | None, fetch: bool, write: bool, dry_run: bool, **choice: Any
+) -> None:
+    """Bring a product seed file up to date with what the exchange offers."""
+    from schemahub_lib import render
+    from schemahub_lib.config import Settings
+    from schemahub_lib.pipeline.seeds import update_seed
+
+    settings = Settings.load(profile=options.profile, warehouse=options.warehouse)
+    change = update_seed(settings, EXCHANGES[source], path=path, write=write and not dry_run, **choice)
+    render.show_json(change) if options.json else render.show_seed_change(change)
 
 
 @_command(main_group, "status")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from schemahub_lib.mapping.spec import MappingSpec
     from schemahub_lib.pipeline.doctor import Finding
     from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus
 
 
@@ -107,6 +108,20 @@ def show_status(status: LakeStatus) -> None:
     )
     for warning in status.warnings:
         click.echo(f"warning: {warning}")
+
+
+def show_seed_change(change: SeedChange) -> None:
+    """A seed file's difference, and what was left out of it."""
+    for sign, names in (("+", change.added), ("-", change.removed)):
+        for name in names:
+            click.echo(f"{sign} {name}")
+    reasons = sorted(set(change.left_out.values()))
+    for reason in reasons:
+        left = sorted(name for name, why in change.left_out.items() if why == reason)
+        click.echo(f"left out, {reason}: {', '.join(left)}")
+    difference = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.product_ids)} in all"
+    hint = "written" if change.written else "nothing written; --write does it"
+    click.echo(f"{change.path}: {difference} ({hint})")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

@@ -15,14 +15,14 @@ LIBRARY = ROOT / "schemahub_lib"
 # A package may import those of its own layer and below. Lowest first.
 LAYERS = (
     {"__init__", "errors", "config", "schemas", "watermark", "logs"},
-    {"http", "mapping"},
+    {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
     {"pipeline"},
     {"cli", "render", "glue", "__main__", "demo"},
 )
 # The simulator is an independent reading of the exchanges' documents.
 SIMULATOR_MAY_USE = {"simulator", "errors", "__init__"}
-NEVER_SPARK = ("exchanges", "http", "mapping")
+NEVER_SPARK = ("exchanges", "http", "mapping", "landing")
 
 
 def modules() -> list[Path]:

@@ -31,7 +31,10 @@ TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A market. `symbol` is its spelling in the raw table; `aliases` are other names users may type for it."""
+    """A market. `symbol` is its spelling in the raw table; `aliases` are other names users may type for it.
+
+    `tradable` is whether it is open; `spot` whether one asset is exchanged for the other there.
+    """
 
     symbol: str
     base_asset: str
@@ -39,6 +42,7 @@ class Product:
     status: str
     tradable: bool
     aliases: tuple[str, ...] = ()
+    spot: bool = True
 
     @property
     def canonical_symbol(self) -> str:

@@ -88,7 +88,9 @@ class Binance(Exchange):
     def _product(self, item: dict[str, Any]) -> Product:
         # {"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH","quoteAsset":"BTC","filters":[...],...}
         status = item["status"]
-        return Product(item["symbol"], item["baseAsset"], item["quoteAsset"], status, tradable=status == "TRADING")
+        spot = item.get("isSpotTradingAllowed", True)  # absent in 2018
+        assets = (item["baseAsset"], item["quoteAsset"])
+        return Product(item["symbol"], *assets, status, tradable=status == "TRADING", spot=spot)
 
     def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
         if isinstance(start, Watermark):

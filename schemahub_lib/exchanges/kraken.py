@@ -116,7 +116,9 @@ class Kraken(Exchange):
             base, quote = wsname.split("/")
         status = pair.get("status", "online")  # absent before 2021
         aliases = tuple(name for name in dict.fromkeys((key, wsname)) if name and name != symbol)
-        return Product(symbol, self.ticker(base), self.ticker(quote), status, status == "online", aliases)
+        # Tokenized stocks have a class of their own, and markets of other venues a suffix to their key: AAVE/USD:BTNL.
+        spot = pair.get("aclass_base", "currency") == "currency" and ":" not in key
+        return Product(symbol, self.ticker(base), self.ticker(quote), status, status == "online", aliases, spot)
 
     def resume_cursor(self, trade_id: str, when: datetime) -> str:
         return _cursor_at(since_epoch(when))

@@ -6,13 +6,12 @@ import difflib
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from schemahub_lib.errors import RequestRejected, UnexpectedResponse, UsageError
+from schemahub_lib.errors import RequestRejected, UnexpectedResponse
 from schemahub_lib.exchanges.base import Exchange, Product
 from schemahub_lib.http.client import HttpClient
-from schemahub_lib.mapping.registry import shipped_mappings
+from schemahub_lib.landing.seeds import read_seed, seed_file
 from schemahub_lib.schemas import PRODUCTS
 from schemahub_lib.tables.lake import Lake
 
@@ -23,23 +22,7 @@ def wanted_products(exchange: Exchange, names: Sequence[str], seed_path: str | N
     """The names given, else those of the seed file. Raises UsageError for a file that is missing or malformed."""
     if names:
         return list(dict.fromkeys(names))
-    return list(dict.fromkeys(read_seed(exchange.name, seed_path)))
-
-
-def read_seed(source: str, seed_path: str | None) -> list[str]:
-    """`product_ids` of a seed file; by default the one shipped for `source`."""
-    import yaml
-
-    name = "product_ids_seed.yaml" if source == "coinbase" else f"product_ids_seed_{source}.yaml"
-    place = Path(seed_path) if seed_path else shipped_mappings() / name
-    try:
-        document = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"the product seed file {place} cannot be read: {error}") from error
-    ids = document.get("product_ids") if isinstance(document, dict) else None
-    if not isinstance(ids, list) or not ids or not all(isinstance(i, str) and i for i in ids):
-        raise UsageError(f"{place}: expected `product_ids:` with a list of product names")
-    return ids
+    return read_seed(seed_file(exchange.name, seed_path))
 
 
 def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[str]) -> list[str]:

@@ -323,3 +323,16 @@ def test_a_gateways_page_means_later(respond, status):
     trouble = EXCHANGE.trouble(respond(status, "<html>cloud</html>"))
     assert trouble.kind == "unavailable"
     assert "'<html>cloud" in trouble.message
+
+
+def test_stocks_and_other_venues_markets_of_kraken_are_no_spot_markets(drive):
+    pair = {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD", "status": "online"}
+    stock = pair | {"altname": "AAPLxUSD", "wsname": "AAPLx/USD", "aclass_base": "tokenized_asset"}
+    venue = pair | {"altname": "AAVEUSD", "wsname": "AAVE/USD"}
+    body = {"error": [], "result": {"XXBTZUSD": pair, "AAPLxUSD": stock, "AAVE/USD:BTNL": venue}}
+    products = drive(EXCHANGE.products(), json.dumps(body)).value
+    assert [(product.symbol, product.spot) for product in products] == [
+        ("XBTUSD", True),
+        ("AAPLxUSD", False),
+        ("AAVEUSD", False),
+    ]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from schemahub_lib.errors import ExchangeUnavailable, UsageError
+from schemahub_lib.errors import ExchangeUnavailable
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.client import HttpClient
-from schemahub_lib.pipeline.products import known_symbols, read_seed, resolve, wanted_products
+from schemahub_lib.pipeline.products import known_symbols, resolve, wanted_products
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 
@@ -39,14 +39,6 @@ def test_a_seed_file_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text("product_ids: [ETH-USD, BTC-USD, ETH-USD]\nmetadata: {count: 3}\n")
     assert wanted_products(COINBASE, [], str(file)) == ["ETH-USD", "BTC-USD"]
-
-
-@pytest.mark.parametrize("text", ["", "product_ids:", "product_ids: BTC-USD", "product_ids: [BTC-USD, 7]", "[1"])
-def test_a_seed_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "seed.yaml"
-    file.write_text(text)
-    with pytest.raises(UsageError, match=str(file)):
-        read_seed("coinbase", str(file))
 
 
 @pytest.mark.parametrize("name", ["XBTUSD", "XXBTZUSD", "XBT/USD", "xbt/usd", "xbtusd"])

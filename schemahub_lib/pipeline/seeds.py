@@ -1,0 +1,73 @@
+"""update-seed: the products an exchange offers today, against those of the seed file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import UsageError
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.http.client import HttpClient
+from schemahub_lib.http.credentials import load_credentials
+from schemahub_lib.landing.seeds import Seed, is_product_id, ordered, read_seed, seed_target, write_seed
+
+
+@dataclass(frozen=True)
+class SeedChange:
+    """What `update-seed` would do to a file, or has done. `left_out` has the reason for each product."""
+
+    path: str
+    product_ids: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    left_out: dict[str, str]
+    written: bool
+
+
+def update_seed(
+    settings: Settings, exchange: Exchange, *, path: str | None, filter_regex: str | None, merge: bool, write: bool
+) -> SeedChange:
+    """Ask the exchange for its products and compare them with the seed file; with `write`, write that anew.
+
+    `filter_regex` must match a product's whole id. With `merge`, ids that are in the file stay there. Raises
+    UsageError before anything is asked, ExchangeError.
+    """
+    wanted = _compiled(filter_regex)
+    place = seed_target(exchange.name, path)
+    present = read_seed(place) if place.exists() else []
+    credentials = load_credentials(exchange.name, settings.environment)
+    with HttpClient(exchange, base_url=settings.exchange_url(exchange.name), credentials=credentials) as client:
+        listed = client.ask(exchange.products())
+    left_out: dict[str, str] = {}
+    offered = []
+    for product in listed:
+        if wanted and not wanted.fullmatch(product.symbol):
+            continue
+        if not product.spot:
+            left_out[product.symbol] = "not a spot market"
+        elif not product.tradable:
+            left_out[product.symbol] = product.status
+        elif not is_product_id(product.symbol):
+            left_out[product.symbol] = "a name that no file can hold"
+        else:
+            offered.append(product.symbol)
+    ids = ordered([*present, *offered] if merge else offered)
+    if write and not ids:
+        raise UsageError(
+            f"nothing is left to write to {place}: of {len(listed)} products of {exchange.name} none "
+            f"{'matches --filter-regex' if filter_regex else 'is open for trading'}"
+        )
+    added = tuple(name for name in ids if name not in present)
+    removed = tuple(name for name in present if name not in ids)
+    if write:
+        write_seed(place, Seed(ids, exchange.name, datetime.now(UTC)))
+    return SeedChange(str(place), ids, added, removed, left_out, write)
+
+
+def _compiled(filter_regex: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(filter_regex) if filter_regex else None
+    except re.error as error:
+        raise UsageError(f"--filter-regex {filter_regex!r} is not a regular expression: {error}") from None
