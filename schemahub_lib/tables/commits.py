@@ -35,6 +35,8 @@ def retrying(load: Callable[[], IcebergTable], action: Callable[[IcebergTable], 
         table = load()
         try:
             return action(table)
+        except SchemaHubError:
+            raise
         except Exception as error:  # noqa: BLE001 - see above
             log.debug("a commit to %s failed: %s", ".".join(table.name()), error)
             last = error

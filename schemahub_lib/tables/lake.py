@@ -37,9 +37,15 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
     "commit.manifest-merge.enabled": "true",
+    # The sort order alone would make Spark sample and range-partition every MERGE. Measured, 1.3M rows into 4M: range
+    # 3.2 s, hash 2.5 s, none 2.2 s but twice the files.
+    "write.distribution-mode": "hash",
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "50",
 }
+
+# For ledgers whose parts are replaced: a commit that comes second must look at the rows again, see update_partition.
+LOOKED_AT_AGAIN = {"commit.retry.num-retries": "0"}
 
 # The catalog tables of Iceberg's JdbcCatalog, schema version V1. Created here and not by the JVM, which would keep a
 # read lock after creating them: a second process then dies with SQLITE_BUSY.
@@ -81,7 +87,14 @@ class Lake:
         """Begin to start the Spark session in the background, for a caller that will need it soon."""
         if self._spark is None and not self._warming:
             self._warming = True
-            threading.Thread(target=lambda: self.spark, name="spark-start", daemon=True).start()
+
+            def start() -> None:
+                try:
+                    _ = self.spark
+                except Exception as error:  # noqa: BLE001 - whoever needs the session meets the same error
+                    log.debug("Spark did not start: %s", error)
+
+            threading.Thread(target=start, name="spark-start", daemon=True).start()
 
     def identifier(self, table: str, branch: str | None = None) -> str:
         """`catalog.database.table[.branch_…]`, quoted for Spark SQL. Only this form writes to a branch."""
@@ -176,10 +189,13 @@ class Lake:
 
     def _create(self, table: Table) -> None:
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
-        from sqlalchemy.exc import IntegrityError
 
         # A racing process may be the one that creates either; SQLite then reports its primary key.
-        already = (NamespaceAlreadyExistsError, TableAlreadyExistsError, IntegrityError)
+        already: tuple[type[Exception], ...] = (NamespaceAlreadyExistsError, TableAlreadyExistsError)
+        if self.settings.profile == "local":
+            from sqlalchemy.exc import IntegrityError
+
+            already = (*already, IntegrityError)
         schema = iceberg_schema(table)
         try:
             self.catalog.create_namespace_if_not_exists(self.settings.database)
@@ -191,17 +207,22 @@ class Lake:
                 schema,
                 partition_spec=_partition_spec(table, schema),
                 sort_order=_sort_order(table, schema),
-                properties=TABLE_PROPERTIES,
+                properties=TABLE_PROPERTIES | (LOOKED_AT_AGAIN if table.partition_by else {}),
             )
         except already:
             log.debug("table %s was created by another process", table.name)
 
     def _begin(self, table: Table) -> IcebergTable:
         # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
-        created = self.catalog.load_table((self.settings.database, table.name))
-        if created.metadata.current_snapshot_id is None:
-            created.append(arrow_schema(table).empty_table())
-        return created
+        def load() -> IcebergTable:
+            return self.catalog.load_table((self.settings.database, table.name))
+
+        def begin(created: IcebergTable) -> None:
+            if created.metadata.current_snapshot_id is None:
+                created.append(arrow_schema(table).empty_table())
+
+        retrying(load, begin)
+        return load()
 
     def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows (dicts by column name) to a ledger table."""

@@ -13,7 +13,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -39,10 +39,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Draft(Generic[R]):
-    """What a writer did on the branch. Without a new state there is nothing to publish, and the branch is dropped."""
+    """What a writer made. Without a new state there is nothing to publish, and the branch is dropped.
+
+    `rows` are added with the mark, for a writer that did not put its rows on the branch by itself.
+    """
 
     result: R
     state: State | None
+    rows: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def publish(
                 if draft.state is None:
                     branch.drop()
                     return Published(draft.result, None, None)
-                branch.mark(run_id, draft.state)
+                branch.mark(run_id, draft.state, draft.rows)
                 if branch.fast_forward():
                     return Published(draft.result, draft.state, branch.head)
             except BaseException:
@@ -106,29 +110,35 @@ class Branch:
                 raise
             return if_lost
 
-    def append(self, rows: pa.Table) -> None:
-        """Write rows of the table's columns to the branch."""
-        self._add(rows)
-
     def added_records(self) -> int:
         """Rows added by the last write to this branch."""
         snapshot = self._load().snapshot_by_name(self.name)
         return int((snapshot.summary.get("added-records") if snapshot and snapshot.summary else None) or 0)
 
-    def mark(self, run_id: str, state: State) -> None:
-        """End the branch with an empty snapshot that carries the state."""
-        table = self._load()
-        self._add(table.schema().as_arrow().empty_table(), {RUN_ID: run_id, **write_state(table, state)})
+    def mark(self, run_id: str, state: State, rows: pa.Table | None = None) -> None:
+        """End the branch with a snapshot that carries the state, and `rows` where there are any."""
+        table, tip = self._load(), self._tip()
+        properties = {RUN_ID: run_id, **write_state(table, state)}
+
+        def add(table: IcebergTable) -> None:
+            if table.refs()[self.name].snapshot_id == tip:  # or else an earlier try went through
+                added = table.schema().as_arrow().empty_table() if rows is None else rows
+                table.append(added, properties, branch=self.name)
+
+        self._retrying(add)
         self.head = self._tip()
 
     def fast_forward(self) -> bool:
         """Make the branch main's head and drop it, in one commit. False when another writer moved main."""
 
         def settle(table: IcebergTable) -> bool | None:
-            if self.head is not None and self.head in _ancestors(table):
+            if self.head is not None and self.head in _ancestors(table, table.metadata.current_snapshot_id):
                 return True  # an answer was lost after the commit went through: ask the table, not the error
             if table.metadata.current_snapshot_id != self.base:
                 return False
+            if self.base not in _ancestors(table, self._tip()):
+                # pyiceberg makes a branch that is gone anew, from nothing: main would lose all that it holds.
+                raise SchemaHubError(f"the branch {self.name} of {self._table} does not continue main; run again")
             with table.manage_snapshots() as changes:
                 changes.set_current_snapshot(ref_name=self.name).remove_branch(self.name)
             return True
@@ -163,18 +173,14 @@ class Branch:
 
         return self._retrying(create)
 
-    def _add(self, rows: pa.Table, properties: Mapping[str, str] | None = None) -> None:
-        """Add a snapshot."""
-        tip = self._tip()
-
-        def add(table: IcebergTable) -> None:
-            if table.refs()[self.name].snapshot_id == tip:  # or else an earlier try went through
-                table.append(rows, dict(properties or {}), branch=self.name)
-
-        self._retrying(add)
-
     def _tip(self) -> int:
-        return self._load().refs()[self.name].snapshot_id
+        ref = self._load().refs().get(self.name)
+        if ref is None:
+            raise SchemaHubError(
+                f"the branch {self.name} of {self._table} was dropped while a run was writing to it; nothing of it was "
+                "published, run again"
+            )
+        return ref.snapshot_id
 
     def _load(self) -> IcebergTable:
         table = self._lake.find(self._table)
@@ -217,9 +223,9 @@ def _left_behind(refs: Iterable[str]) -> list[str]:
     ]
 
 
-def _ancestors(table: IcebergTable) -> Iterator[int]:
-    """Main's head and the snapshots before it, newest first."""
-    snapshot = table.current_snapshot()
+def _ancestors(table: IcebergTable, snapshot_id: int | None) -> Iterator[int]:
+    """A snapshot and those before it, newest first."""
+    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
     while snapshot is not None:
         yield snapshot.snapshot_id
         parent = snapshot.parent_snapshot_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,41 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
     def write(state: State, branch: Branch) -> Draft[Appended]:
         kept: list[pa.Table] = []
         moved: dict[str, Stream] = {}
+        duplicates = 0
         for name, stream in sorted(fetched.items()):  # and so in the table's sort order
             base = state.streams.get(name)
             rows = stream.rows if base is None else trim(table, stream.rows, base.watermark)
+            if base is not None and stream.start is None and not _connects(table, stream.rows, rows, base):
+                log.warning(
+                    "%s %s: another run began this stream meanwhile, and nothing proves that %d trades fetched from "
+                    "another start on connect to it: they are left out, the next run continues after its watermark",
+                    table.name,
+                    name,
+                    stream.rows.num_rows,
+                )
+                continue
+            duplicates += stream.rows.num_rows - rows.num_rows
             after = _advance(table, stream, rows, base)
             if after is not None:
                 moved[name] = after
                 kept.append(rows)
-        total = sum(stream.rows.num_rows for stream in fetched.values())
         batch = pa.concat_tables(kept) if kept else None
         count = batch.num_rows if batch is not None else 0
-        if batch is not None and count:
-            branch.append(batch)
-        return Draft(Appended(count, total - count), state.with_streams(moved) if moved else None)
+        return Draft(Appended(count, duplicates), state.with_streams(moved) if moved else None, batch)
 
     return publish(lake, table.name, run_id, write)
+
+
+def _connects(table: Table, fetched: pa.Table, fresh: pa.Table, base: Stream) -> bool:
+    """Whether rows fetched from a time on overlap what `base` covers, or go on right after it. `fresh` are those of
+    `fetched` that come after its watermark."""
+    if not fetched.num_rows:
+        return False
+    first: str = fetched[_roles(table)[0]][0].as_py()
+    numeric = first.isdecimal() and base.watermark.last_trade_id.isdecimal()
+    if fresh.num_rows == fetched.num_rows:
+        return numeric and int(first) == int(base.watermark.last_trade_id) + 1
+    return fresh.num_rows > 0 or (numeric and bool(base.covered) and int(first) >= base.covered[0][0])
 
 
 def trim(table: Table, rows: pa.Table, watermark: Watermark) -> pa.Table:

@@ -26,26 +26,30 @@ def current_state(lake: Lake, exchange: Exchange) -> State:
         return read_state(table)
     except StateCorrupt as error:
         log.warning("%s; rebuilding the watermarks from the rows", error)
-    state = rebuild(table, exchange)
     branch = Branch(lake, exchange.raw_table.name)
-    branch.mark("rebuild", state)
-    if not branch.fast_forward():
-        branch.drop()
-        raise SchemaHubError(
-            f"{exchange.raw_table.name}: another run is writing while watermarks are rebuilt; run again"
-        )
-    return state
+    try:
+        table = lake.ensure(exchange.raw_table)
+        try:
+            return read_state(table, branch.base)  # another run rebuilt it meanwhile
+        except StateCorrupt:
+            state = rebuild(table, branch.base, exchange)
+        branch.mark("rebuild", state)
+        if branch.fast_forward():
+            return state
+    finally:
+        branch.drop_quietly()
+    raise SchemaHubError(f"{exchange.raw_table.name}: another run is writing while watermarks are rebuilt; run again")
 
 
-def rebuild(table: IcebergTable, exchange: Exchange) -> State:
-    """Watermark and covered ids of every stream, from the ids and times of its rows."""
+def rebuild(table: IcebergTable, snapshot_id: int, exchange: Exchange) -> State:
+    """Watermark and covered ids of every stream at a snapshot, from the ids and times of its rows."""
     import pyarrow.compute as pc
 
     raw = exchange.raw_table
     symbol_column, id_column = raw.key
     time_column = raw.partition_by_day
     assert time_column is not None
-    rows = table.scan(selected_fields=(symbol_column, id_column, time_column)).to_arrow()
+    rows = table.scan(snapshot_id=snapshot_id, selected_fields=(symbol_column, id_column, time_column)).to_arrow()
     streams: dict[str, Stream] = {}
     for symbol in pc.unique(rows[symbol_column]).to_pylist():
         own = rows.filter(pc.equal(rows[symbol_column], symbol))

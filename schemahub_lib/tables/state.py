@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from schemahub_lib.errors import StateCorrupt
+from schemahub_lib.errors import SchemaHubError, StateCorrupt
 from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -132,8 +132,10 @@ def _read_file(table: IcebergTable, path: str, sha256: str) -> State:
     try:
         with table.io.new_input(path).open() as file:
             body: bytes = file.read()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise StateCorrupt(f"the state file of {name} cannot be read: {path} ({error})") from error
+    except OSError as error:  # of the network or the store: the file may well be there
+        raise SchemaHubError(f"the state file of {name} cannot be read now: {path} ({error}); run again") from error
     if hashlib.sha256(body).hexdigest() != sha256:
         raise StateCorrupt(f"the state file of {name} was altered after it was written: {path}")
     return State.from_json(body)

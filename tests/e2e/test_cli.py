@@ -42,7 +42,7 @@ def market() -> Iterator[Simulator]:
 def filled(spark_jvm: None, market: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake that one run of the pipeline has filled."""
     lake = lake_at(tmp_path_factory.mktemp("cli") / "warehouse", market.urls)
-    pipeline(lake, since=SINCE)
+    assert {report.status for report in pipeline(lake, since=SINCE).values()} == {"ok"}
     return lake
 
 
@@ -67,6 +67,34 @@ def test_results_go_to_stdout_and_logs_to_stderr(on_filled: Cli) -> None:
     quiet = on_filled("run", "ingest", "kraken", "--quiet")
     assert quiet.err == ""
     assert "nothing new" in quiet.out
+
+
+def test_one_exchange_configured_wrongly_does_not_stop_the_others(cli: Cli, market: Simulator, tmp_path: Path) -> None:
+    run = cli(
+        *("run", "ingest", "coinbase", "kraken", "--since", SINCE_TEXT, "--json"),
+        **settings_for(market.urls),
+        SCHEMAHUB_WAREHOUSE=str(tmp_path / "warehouse"),
+        SCHEMAHUB_KRAKEN_KEY="a-key-without-its-secret",
+    )
+    assert run.code == 3
+    coinbase, kraken = json.loads(run.out)
+    assert (coinbase["status"], kraken["status"]) == ("ok", "failed")
+    assert "set SCHEMAHUB_KRAKEN_SECRET" in kraken["errors"]["kraken"]
+    recorded = cli("query", "SELECT source, status FROM schemahub_runs ORDER BY 1", "--json")
+    assert [run["status"] for run in json.loads(recorded.out)] == ["ok", "failed"]
+
+
+def test_update_seed_shows_the_difference_and_writes_only_when_told(
+    cli: Cli, market: Simulator, tmp_path: Path
+) -> None:
+    command = ("update-seed", "--fetch", "--path", str(tmp_path / "seed.yaml"), "--filter-regex", "(BTC|ETH)-USD")
+    shown = cli(*command, **settings_for(market.urls))
+    assert shown.out.splitlines()[:2] == ["+ BTC-USD", "+ ETH-USD"]
+    assert "2 new, 0 gone, 2 in all (nothing written; --write does it)" in shown.out
+    assert "nothing written" in cli(*command, "--write", "--dry-run").out
+    assert not (tmp_path / "seed.yaml").exists()
+    assert "(written)" in cli(*command, "--write").out
+    assert json.loads(cli(*command, "--json").out)["added"] == []
 
 
 def test_json_logs_are_one_object_a_line(on_filled: Cli) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemahub_lib.errors import PublishRefused
+from schemahub_lib.errors import PublishRefused, SchemaHubError
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.tables import publish as publishing
 from schemahub_lib.tables.batches import to_arrow
@@ -16,6 +16,7 @@ from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, publish, tag
 from schemahub_lib.tables.raw import Fetched, append_raw
 from schemahub_lib.tables.state import State, read_state
+from schemahub_lib.watermark import Watermark
 
 TRADES = Table(
     "raw_test_trades",
@@ -32,8 +33,8 @@ TRADES = Table(
 )
 
 
-def trades(first: int, last: int, symbol: str = "A") -> Fetched:
-    """Trades `first..last` as a fetch that began right at `first`."""
+def trades(first: int, last: int, symbol: str = "A", start: Watermark | None = None) -> Fetched:
+    """Trades `first..last` as a fetch that began right at `first`: from a time on, or after the watermark `start`."""
     numbers = range(first, last + 1)
     columns = {
         "symbol": [symbol for _ in numbers],
@@ -44,7 +45,7 @@ def trades(first: int, last: int, symbol: str = "A") -> Fetched:
     }
     rows, unfit = to_arrow(TRADES, columns, source="test", fetched_at=datetime(2026, 1, 5, tzinfo=UTC))
     assert not unfit
-    return Fetched(rows, None, str(last))
+    return Fetched(rows, start, str(last))
 
 
 def ids(lake: Lake) -> list[int]:
@@ -70,6 +71,64 @@ def test_rows_another_run_published_meanwhile_are_left_out(lake: Lake) -> None:
     second = append_raw(lake, TRADES, "run-2", {"A": trades(3, 8)})
     assert (second.result.rows, second.result.duplicates) == (3, 3)
     assert ids(lake) == list(range(1, 9))
+
+
+def test_a_stream_begun_by_two_runs_at_different_places_has_no_hole_that_nobody_knows_of(lake: Lake) -> None:
+    """A long run from far back has published its first batch when one with a later start comes with its own."""
+    lake.ensure(TRADES)
+    first = append_raw(lake, TRADES, "long", {"A": trades(1, 5)})
+    assert first.state is not None
+    late = append_raw(lake, TRADES, "short", {"A": trades(20, 25)})
+    assert (late.result.rows, late.result.duplicates, late.state) == (0, 0, None)
+    append_raw(lake, TRADES, "long", {"A": trades(6, 22, start=first.state.streams["A"].watermark)})
+    overlapping = append_raw(lake, TRADES, "short", {"A": trades(20, 25)})
+    assert (overlapping.result.rows, overlapping.result.duplicates) == (3, 3)
+    assert ids(lake) == list(range(1, 26))
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert read_state(table).streams["A"].covered == ((1, 25),)
+
+
+def test_what_lies_before_a_stream_begun_meanwhile_is_no_duplicate(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "short", {"A": trades(20, 25)})
+    early = append_raw(lake, TRADES, "long", {"A": trades(1, 5)})
+    assert (early.result.rows, early.result.duplicates) == (0, 0)
+    assert ids(lake) == list(range(20, 26))
+
+
+@pytest.mark.parametrize("step", ["mark", "fast_forward"])
+def test_a_branch_that_was_dropped_meanwhile_does_not_take_mains_rows_with_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """pyiceberg makes a missing branch anew, from nothing, and such a one must never become main."""
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "before", {"A": trades(1, 5)})
+    original = getattr(Branch, step)
+
+    def dropped_first(branch: Branch, *arguments: object) -> object:
+        table = lake.find(TRADES.name)
+        assert table is not None
+        table.manage_snapshots().remove_branch(branch.name).commit()
+        return original(branch, *arguments)
+
+    monkeypatch.setattr(Branch, step, dropped_first)
+    with pytest.raises(SchemaHubError, match=r"was dropped while a run was writing|does not continue main"):
+        append_raw(lake, TRADES, "after", {"A": trades(6, 9)})
+    assert ids(lake) == [1, 2, 3, 4, 5]
+
+
+def test_a_branch_made_anew_from_nothing_is_refused(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "before", {"A": trades(1, 5)})
+    branch = Branch(lake, TRADES.name)
+    table = lake.find(TRADES.name)
+    assert table is not None
+    table.manage_snapshots().remove_branch(branch.name).commit()
+    table.append(trades(6, 9).rows, branch=branch.name)
+    with pytest.raises(SchemaHubError, match="does not continue main"):
+        branch.fast_forward()
+    assert ids(lake) == [1, 2, 3, 4, 5]
 
 
 def test_nothing_new_publishes_nothing(lake: Lake) -> None:

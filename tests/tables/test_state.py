@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import StateCorrupt
+from schemahub_lib.errors import SchemaHubError, StateCorrupt
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State, Stream, cover, read_state, write_state
@@ -68,6 +68,18 @@ def test_a_missing_state_file_is_noticed(table) -> None:  # type: ignore[no-unty
     file.unlink()
     with pytest.raises(StateCorrupt, match="cannot be read"):
         read_state(table)
+
+
+def test_a_store_that_fails_for_a_moment_is_not_taken_for_a_lost_file(table, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    marked(table, STATE)
+
+    def throttled(location: str) -> None:
+        raise OSError("AWS Error SLOW_DOWN")
+
+    monkeypatch.setattr(table.io, "new_input", throttled)
+    with pytest.raises(SchemaHubError, match=r"cannot be read now: .*SLOW_DOWN") as error:
+        read_state(table)
+    assert not isinstance(error.value, StateCorrupt)
 
 
 def test_gaps_lie_between_covered_ranges() -> None:
