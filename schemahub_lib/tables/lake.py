@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,9 @@ TABLE_PROPERTIES = {
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "50",
 }
+
+LEDGER_SNAPSHOTS = 100
+LEDGER_HISTORY = timedelta(hours=1)  # longer than any reader takes
 
 # For ledgers whose parts are replaced: a commit that comes second must look at the rows again, see update_partition.
 LOOKED_AT_AGAIN = {"commit.retry.num-retries": "0"}
@@ -228,7 +232,9 @@ class Lake:
         """Append rows (dicts by column name) to a ledger table."""
         batch = _to_rows(table, rows)
         if batch.num_rows:
-            self.ensure(table).append(batch)
+            ledger = self.ensure(table)
+            ledger.append(batch)
+            _forget(ledger)
 
     def partition(self, table: Table, value: str) -> list[dict[str, Any]]:
         """The rows of a ledger whose identity partition equals `value`; none when there is no such table yet."""
@@ -246,7 +252,7 @@ class Lake:
         """
         part = _in_partition(table, value)
 
-        def update(found: IcebergTable) -> None:
+        def update(found: IcebergTable) -> IcebergTable:
             old = found.scan(row_filter=part).to_arrow()
             rows = change(old.to_pylist())
             if rows is not None:
@@ -254,8 +260,9 @@ class Lake:
                     if old.num_rows:
                         transaction.delete(part)
                     transaction.append(_to_rows(table, rows))
+            return found
 
-        retrying(lambda: self.ensure(table), update)
+        _forget(retrying(lambda: self.ensure(table), update))
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""
@@ -263,6 +270,15 @@ class Lake:
             if self._spark is not None and self._owns_spark:
                 self._spark.stop()
             self._spark = None
+
+
+def _forget(ledger: IcebergTable) -> None:
+    """Expire a ledger's old snapshots: nobody reads them, and every commit takes longer for each that is kept."""
+    if len(ledger.metadata.snapshots) > LEDGER_SNAPSHOTS:
+        try:
+            ledger.maintenance.expire_snapshots().older_than(datetime.now(UTC) - LEDGER_HISTORY).commit()
+        except Exception as error:  # noqa: BLE001 - what was written is written; the next commit tries again
+            log.debug("%s: old snapshots stay for now: %s", ledger.name()[-1], error)
 
 
 def _create_sqlite_tables(file: Path) -> None:
