@@ -70,9 +70,7 @@ def _jars(lake: Lake) -> Finding:
     if jars is not None:
         return Finding("ok", "jars", f"{len(jars)} in {jars[0].parent}")
     names = ", ".join(PACKAGES[lake.settings.profile])
-    return Finding(
-        "warn", "jars", "not fetched yet", f"the first Spark start downloads {names}; `make jars` does it now"
-    )
+    return Finding("warn", "jars", "not fetched yet", f"the first Spark start downloads {names}, once")
 
 
 def _catalog(lake: Lake) -> Finding:
