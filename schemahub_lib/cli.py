@@ -121,12 +121,16 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _options_from(values: dict[str, Any]) -> IngestOptions:
+    from datetime import UTC, datetime
+
     from schemahub_lib.config import parse_duration, parse_time
     from schemahub_lib.pipeline.ingest import IngestOptions
 
     since, until = (parse_time(values[name]) if values[name] else None for name in ("since", "until"))
     if since and until and since >= until:
         raise UsageError(f"--since {values['since']} is not before --until {values['until']}")
+    if since and since > datetime.now(UTC):
+        raise UsageError(f"--since {values['since']} is in the future")
     return IngestOptions(
         products=tuple(name.strip() for name in (values["products"] or "").split(",") if name.strip()),
         seed_path=values["seed_path"],
@@ -330,7 +334,7 @@ def simulate_command(options: Globals, ports: tuple[str, ...], no_rate_limit: bo
     fixed: dict[str, int] = {}
     for text in ports:
         exchange, _, number = text.partition("=")
-        if not number.isdecimal():
+        if not number.isdecimal() or int(number) > 65535:
             raise UsageError(f"--port {text}: write it as coinbase=8080")
         fixed[exchange] = int(number)
     serve(as_json=options.json, ports=fixed, rate_limits=not no_rate_limit, **values)

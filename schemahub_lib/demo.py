@@ -26,7 +26,7 @@ SELECT exchange, canonical_symbol, symbol, count(*) AS trades,
        count(*) - count(DISTINCT trade_id) AS duplicates,
        max(trade_id::BIGINT) - min(trade_id::BIGINT) + 1 - count(DISTINCT trade_id) AS missing_ids,
        strftime(min(trade_ts), '%H:%M:%S') AS first_trade, strftime(max(trade_ts), '%H:%M:%S') AS last_trade,
-       round(epoch(max(ingest_ts)) - epoch(max(trade_ts)), 1) AS lag_seconds
+       round(epoch(now()) - epoch(max(trade_ts)), 1) AS lag_seconds
 FROM trades_unified GROUP BY ALL ORDER BY canonical_symbol, exchange
 """
 SPREAD = """

@@ -52,7 +52,7 @@ def show_reports(reports: Sequence[Report]) -> None:
         (
             report.job,
             report.source,
-            report.status.replace("_", " "),
+            "dry run" if report.sql else report.status.replace("_", " "),
             f"{report.rows:,}",
             f"{report.duplicates:,}",
             f"{report.quarantined:,}",

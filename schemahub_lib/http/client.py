@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import threading
@@ -17,7 +18,11 @@ from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Requ
 from schemahub_lib.http.retry import DEADLINE, backoff
 from schemahub_lib.http.transport import ConnectionFailed, Live, Transport
 
+log = logging.getLogger(__name__)
+
 _HOST = re.compile(r"[A-Za-z0-9._\-:\[\]]+")
+
+SAID_AT = 4  # failures of one request after which people are told that it is still being tried, some seconds in
 
 T = TypeVar("T")
 E = TypeVar("E", bound=ExchangeError)
@@ -142,6 +147,10 @@ class HttpClient:
             if outcome.kind == "rejected":
                 raise self._error(RequestRejected, outcome.message, request)
             failures += 1
+            log.debug("%s %s: try %d failed: %s", self._venue.name, request.path, failures, outcome.message)
+            if failures == SAID_AT:
+                left = self._deadline - (self._clock() - started)
+                log.info("%s: %s; trying again for up to %.0f s", self._venue.name, outcome.message, left)
             delay = backoff(failures, outcome.retry_after, random.random())
             if outcome.kind == "throttled":
                 self.stats.add(throttled=1)

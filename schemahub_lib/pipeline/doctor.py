@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.credentials import load_credentials
 from schemahub_lib.http.messages import Request
+from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.pipeline.unify import raw_tables
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.session import PACKAGES, jar_files, use_java
 
@@ -38,7 +41,7 @@ class Finding:
 
 def examine(lake: Lake) -> list[Finding]:
     """Look at everything; nothing is changed, and one failure hides no other."""
-    findings = [_python(), _java(), _jars(lake), _catalog(lake)]
+    findings = [_python(), _java(), _jars(lake), _mappings(lake), _catalog(lake)]
     if lake.settings.profile != "local":
         findings += [_aws(), _bucket(lake.settings.warehouse)]
     for exchange in EXCHANGES.values():
@@ -76,6 +79,11 @@ def _jars(lake: Lake) -> Finding:
 def _catalog(lake: Lake) -> Finding:
     settings = lake.settings
     if not lake.exists():
+        place = Path(settings.warehouse)
+        there = next(folder for folder in (place, *place.parents) if folder.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            remedy = f"{there} is no folder that this user can write to: choose another --warehouse"
+            return Finding("fail", "catalog", f"{settings.warehouse} cannot be created", remedy)
         return Finding("ok", "catalog", f"{settings.warehouse} does not exist yet; the first run creates it")
     try:
         tables = lake.table_names()
@@ -86,6 +94,14 @@ def _catalog(lake: Lake) -> Finding:
     if settings.profile == "local" and not os.access(settings.warehouse, os.W_OK):
         return Finding("fail", "catalog", settings.warehouse, "the folder is not writable for this user")
     return Finding("ok", "catalog", f"{len(tables)} tables in {settings.warehouse}")
+
+
+def _mappings(lake: Lake) -> Finding:
+    try:
+        found = load_mappings(lake.settings.mappings, raw_tables())
+    except SchemaHubError as error:
+        return Finding("fail", "mappings", lake.settings.mappings or "those shipped", str(error))
+    return Finding("ok", "mappings", ", ".join(spec.file for specs in found.values() for spec in specs))
 
 
 def _aws() -> Finding:
@@ -126,8 +142,9 @@ def _exchange(lake: Lake, exchange: Exchange) -> Iterator[Finding]:
     except SchemaHubError as error:
         yield Finding("fail", exchange.name, url, str(error))
         return
-    yield Finding("ok", exchange.name, url)
+    skew = None
     if date := answer.headers.get("date"):
         skew = time.time() - parsedate_to_datetime(date).timestamp()
-        if abs(skew) > CLOCK_SKEW:
-            yield Finding("warn", "clock", f"{skew:+.0f} s against {exchange.name}", "set this machine's clock (NTP)")
+    yield Finding("ok", exchange.name, url if skew is None else f"{url}, clocks {skew:+.0f} s apart")
+    if skew is not None and abs(skew) > CLOCK_SKEW:
+        yield Finding("warn", "clock", f"{skew:+.0f} s against {exchange.name}", "set this machine's clock (NTP)")

@@ -113,7 +113,7 @@ def _reported(
         refusal, message = error, str(error)
     except SchemaHubError as error:
         refusal, message = None, str(error)
-        log.error("%s: %s", exchange.name, message)
+        log.error("%s", message if message.startswith(exchange.name) else f"{exchange.name}: {message}")
     except Exception as error:  # a bug in one connector must not cost the other exchanges their run
         refusal, message = None, f"{type(error).__name__}: {error}"
         log.error("%s: %s", exchange.name, message, exc_info=log.isEnabledFor(logging.DEBUG))

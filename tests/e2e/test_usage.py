@@ -38,6 +38,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         ((*INGEST, "--cold-start-window", "45 min"), {}, "'45 min' is not a duration: write a number and s, m, h or d"),
         ((*INGEST, "--since", "yesterday"), {}, "'yesterday' is not a time: write 2024-02-08"),
         ((*INGEST, "--until", "2024-02-30"), {}, "'2024-02-30' is not a time"),
+        ((*INGEST, "--since", "2999-01-01"), {}, "--since 2999-01-01 is in the future"),
         ((*INGEST, "--since", "2024-02-08", "--until", "2024-02-07"), {}, "--since 2024-02-08 is not before --until"),
         ((*INGEST, "--workers", "0"), {}, "0 is not in the range x>=1"),
         ((*INGEST, "--max-catch-up", "many"), {}, "'many' is not a valid integer"),
@@ -58,6 +59,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         (("query", "SELECT 1 FROM nowhere"), {}, "there is no table nowhere: the warehouse"),
         (("simulate", "--recorded", "/no/where"), {}, "no folder of recorded responses at /no/where"),
         (("simulate", "--fault", "gremlins=1"), {}, "no fault 'gremlins'"),
+        (("simulate", "--port", "coinbase=99999"), {}, "--port coinbase=99999: write it as coinbase=8080"),
         (("simulate", "--port", "coinbase"), {}, "--port coinbase: write it as coinbase=8080"),
     ],
 )

@@ -42,7 +42,7 @@ def test_where_all_is_well_there_is_nothing_to_do(make_lake: MakeLake, urls: dic
     found = findings(lake)
     assert [found[name].status for name in ("Java", "catalog", "coinbase", "binance", "kraken")] == ["ok"] * 5
     assert found["catalog"].found == f"1 tables in {lake.settings.warehouse}"
-    assert found["coinbase"].found == urls["SCHEMAHUB_COINBASE_URL"]
+    assert found["coinbase"].found.startswith(f"{urls['SCHEMAHUB_COINBASE_URL']}, clocks ")
     assert found["kraken key"].found == "none; public data needs none"
 
 
@@ -66,6 +66,25 @@ def test_looking_changes_nothing(make_lake: MakeLake, urls: dict[str, str]) -> N
     lake = make_lake(**urls)
     assert findings(lake)["catalog"].found.endswith("does not exist yet; the first run creates it")
     assert not Path(lake.settings.warehouse).exists()
+
+
+def test_a_warehouse_that_cannot_be_made_is_told_beforehand(
+    make_lake: MakeLake, urls: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    found = findings(make_lake("file/warehouse", **urls))["catalog"]
+    assert found.status == "fail"
+    assert f"{tmp_path / 'file'} is no folder" in found.remedy
+
+
+def test_mappings_that_would_be_refused_are_told_beforehand(
+    make_lake: MakeLake, urls: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text("sourc: raw_coinbase_trades")
+    found = findings(make_lake(**urls, SCHEMAHUB_MAPPINGS=str(tmp_path)))["mappings"]
+    assert found.status == "fail"
+    assert "did you mean 'source'?" in found.remedy
+    assert findings(make_lake(**urls))["mappings"].found.startswith("mappings/binance_trades.yaml")
 
 
 def test_an_exchange_that_is_down_hides_no_other_finding(make_lake: MakeLake, urls: dict[str, str]) -> None:
