@@ -13,7 +13,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -131,19 +131,21 @@ class Branch:
     def fast_forward(self) -> bool:
         """Make the branch main's head and drop it, in one commit. False when another writer moved main."""
 
-        def settle(table: IcebergTable) -> bool | None:
-            if self.head is not None and self.head in _ancestors(table, table.metadata.current_snapshot_id):
+        def settle(table: IcebergTable) -> bool:
+            if self.head in _ancestors(table, table.metadata.current_snapshot_id):
                 return True  # an answer was lost after the commit went through: ask the table, not the error
             if table.metadata.current_snapshot_id != self.base:
                 return False
-            if self.base not in _ancestors(table, self._tip()):
+            if self.head is None or self.base not in _ancestors(table, self.head):
                 # pyiceberg makes a branch that is gone anew, from nothing: main would lose all that it holds.
                 raise SchemaHubError(f"the branch {self.name} of {self._table} does not continue main; run again")
             with table.manage_snapshots() as changes:
-                changes.set_current_snapshot(ref_name=self.name).remove_branch(self.name)
+                changes.set_current_snapshot(self.head)
+                if self.name in table.refs():
+                    changes.remove_branch(self.name)
             return True
 
-        return bool(self._retrying(settle))
+        return self._retrying(settle)
 
     def drop(self) -> None:
         def remove(table: IcebergTable) -> None:
@@ -223,10 +225,12 @@ def _left_behind(refs: Iterable[str]) -> list[str]:
     ]
 
 
-def _ancestors(table: IcebergTable, snapshot_id: int | None) -> Iterator[int]:
-    """A snapshot and those before it, newest first."""
+def _ancestors(table: IcebergTable, snapshot_id: int | None) -> set[int | None]:
+    """A snapshot and those before it."""
+    found: set[int | None] = set()
     snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
     while snapshot is not None:
-        yield snapshot.snapshot_id
+        found.add(snapshot.snapshot_id)
         parent = snapshot.parent_snapshot_id
         snapshot = table.snapshot_by_id(parent) if parent is not None else None
+    return found
