@@ -38,7 +38,7 @@ $(VENV)/.jars: schemahub_lib/tables/session.py
 	@touch $@
 
 .PHONY: demo dev test quick check coverage bench package lock clean
-demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute
+demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
 
