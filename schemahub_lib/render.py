@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.doctor import Finding
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
-    from schemahub_lib.pipeline.status import LakeStatus
+    from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
+
+SHOWN_RANGES = 3
 
 
 def show_json(value: Any) -> None:
@@ -80,16 +82,17 @@ def show_status(status: LakeStatus) -> None:
         return
     _table(
         "streams",
-        ("source", "product", "last trade", "at (UTC)", "lag", "gaps", "missing", "last run", "status"),
+        ("source", "product", "last trade", "at (UTC)", "lag", "covered", "gaps", "missing", "last run", "status"),
         [
             (
                 s.source,
                 s.product,
                 s.last_trade_id,
-                f"{s.last_ts:%Y-%m-%d %H:%M:%S.%f}",
+                f"{s.last_ts:%Y-%m-%d %H:%M:%S.%f}" if s.last_ts else None,
                 _duration(s.lag_seconds),
+                _covered(s),
                 len(s.gaps),
-                f"{s.missing:,}",
+                _duration(s.missing / 1e6) if s.position == "time" else f"{s.missing:,}",
                 f"{s.last_run:%Y-%m-%d %H:%M:%S}" if s.last_run else None,
                 s.last_run_status,
             )
@@ -160,6 +163,17 @@ def show_rows(rows: pa.Table, output: str) -> None:
     else:
         numbers = [f.name for f in rows.schema if str(f.type).startswith(("int", "uint", "double", "float", "decimal"))]
         _table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
+
+
+def _covered(stream: StreamStatus) -> str:
+    """The last ranges of what is covered, as ids or as times."""
+
+    def shown(position: int) -> str:
+        return f"{datetime.fromtimestamp(position / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if timed else str(position)
+
+    timed = stream.position == "time"
+    more = [f"{len(stream.covered) - SHOWN_RANGES} more"] if len(stream.covered) > SHOWN_RANGES else []
+    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in stream.covered[-SHOWN_RANGES:]])
 
 
 def _duration(seconds: float | None) -> str | None:

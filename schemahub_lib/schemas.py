@@ -12,6 +12,9 @@ from typing import Literal
 SqlType = Literal["STRING", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMP"]
 # How a TIMESTAMP column is spelled in the pages a connector yields.
 TimeEncoding = Literal["iso8601", "epoch_s", "epoch_ms_or_us", "datetime"]
+# What tells where in its stream a trade stands: its id, where ids go up by one from trade to trade, else its time in
+# microseconds since 1970.
+Position = Literal["id", "time"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns in order, its day-partition column, its sort order and its key."""
+    """A table's columns in order, its day-partition column, its sort order and its key.
+
+    `position` is what the coverage of a raw table's streams is counted in.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -33,6 +39,7 @@ class Table:
     sort_by: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     partition_by: str | None = None  # identity partition
+    position: Position = "id"
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ class Kraken(Exchange):
         partition_by_day="time",
         sort_by=("pair", "time"),
         key=("pair", "trade_id"),
+        position="time",
     )
 
     fields = (

@@ -146,7 +146,7 @@ class _Run:
         self.arrivals: queue.Queue[_Arrived | None] = queue.Queue(QUEUED_PAGES)
 
     def fetch_and_publish(self, symbols: Sequence[str], state: State) -> None:
-        starts = {s: state.streams[s].watermark if s in state.streams else None for s in symbols}
+        starts = {symbol: state.watermark(symbol) for symbol in symbols}
         pending = {symbol: _Pending(starts[symbol]) for symbol in symbols}
         with ThreadPoolExecutor(self.options.workers, f"fetch-{self.exchange.name}") as pool:
             try:
@@ -262,12 +262,12 @@ class _Run:
         for symbol in batch:
             stream = pending[symbol]
             stream.rows, stream.rejected = [], []
-            if published.state is not None and symbol in published.state.streams:
-                stream.start = published.state.streams[symbol].watermark
+            if published.state is not None:
+                stream.start = published.state.watermark(symbol)
         return published.state
 
     def _note_lag(self, symbols: Sequence[str], state: State) -> None:
-        newest = [state.streams[s].watermark.last_ts for s in symbols if s in state.streams]
+        newest = [mark.last_ts for symbol in symbols if (mark := state.watermark(symbol))]
         if newest:
             self.report.lag_seconds = (datetime.now(UTC) - max(newest)).total_seconds()
 
@@ -286,6 +286,7 @@ def sync_watermarks(lake: Lake, exchange: Exchange, run_id: str) -> None:
                 "cursor": stream.watermark.cursor,
             }
             for name, stream in sorted(read_state(raw).streams.items())
+            if stream.watermark is not None
         ]
         ledger.sort(key=itemgetter("stream"))
         if [{name: row[name] for name in WATERMARKS.column_names[:5]} for row in ledger] == truth:

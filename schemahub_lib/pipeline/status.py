@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.schemas import RUNS
+from schemahub_lib.schemas import RUNS, Position
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.state import read_state
+from schemahub_lib.tables.state import Intervals, read_state
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
@@ -23,14 +23,20 @@ MANY_SNAPSHOTS = 500
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """`gaps` are ranges of trade ids between fetched ones; `missing` counts their ids."""
+    """`covered` are the closed ranges of positions of which every trade is there: ids, or microseconds since 1970
+    (`position` says which). `gaps` are what lies between, `missing` how many positions that is.
+
+    Without a watermark only history was fetched.
+    """
 
     source: str
     product: str
-    last_trade_id: str
-    last_ts: datetime
-    lag_seconds: float
-    gaps: tuple[tuple[int, int], ...]
+    last_trade_id: str | None
+    last_ts: datetime | None
+    lag_seconds: float | None
+    position: Position
+    covered: Intervals
+    gaps: Intervals
     missing: int
     last_run: datetime | None
     last_run_status: str | None
@@ -79,9 +85,11 @@ def status(lake: Lake) -> LakeStatus:
                 StreamStatus(
                     exchange.name,
                     product,
-                    mark.last_trade_id,
-                    mark.last_ts,
-                    (now - mark.last_ts).total_seconds(),
+                    mark.last_trade_id if mark else None,
+                    mark.last_ts if mark else None,
+                    (now - mark.last_ts).total_seconds() if mark else None,
+                    exchange.raw_table.position,
+                    stream.covered,
                     stream.gaps,
                     sum(high - low + 1 for low, high in stream.gaps),
                     run.get("started_at"),

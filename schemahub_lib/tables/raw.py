@@ -1,4 +1,4 @@
-"""Publishing fetched rows into a raw table: trim what is there already, append, move the watermarks with the data."""
+"""Publishing fetched rows into a raw table: trim what is there already, append, move the state with the data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemahub_lib.exchanges.fields import since_epoch
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.batches import newest
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, Published, publish
-from schemahub_lib.tables.state import State, Stream, cover
+from schemahub_lib.tables.state import Intervals, State, Stream, cover
 from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class History:
+    """Trades of one stream in any order, and the closed ranges of positions of which they are all there are."""
+
+    rows: pa.Table
+    covers: Intervals
+
+
+@dataclass(frozen=True)
 class Appended:
     rows: int
     duplicates: int  # fetched, but another run had published them first
@@ -41,18 +50,17 @@ class Appended:
 def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetched]) -> Published[Appended]:
     """Publish one batch of streams into a raw table; all of it or nothing becomes visible.
 
-    Rows that the table's own watermarks cover by then are left out. Raises PublishRefused, StateCorrupt.
+    Rows that the table's own state covers by then are left out. Raises PublishRefused, StateCorrupt.
     """
-    import pyarrow as pa
 
     def write(state: State, branch: Branch) -> Draft[Appended]:
         kept: list[pa.Table] = []
         moved: dict[str, Stream] = {}
         duplicates = 0
         for name, stream in sorted(fetched.items()):  # and so in the table's sort order
-            base = state.streams.get(name)
-            rows = stream.rows if base is None else trim(table, stream.rows, base.watermark)
-            if base is not None and stream.start is None and not _connects(table, stream.rows, rows, base):
+            base = state.streams.get(name, Stream(None))
+            rows = trim(table, stream.rows, base)
+            if base.watermark is not None and stream.start is None and not _connects(table, stream.rows, base):
                 log.warning(
                     "%s %s: another run began this stream meanwhile, and nothing proves that %d trades fetched from "
                     "another start on connect to it: they are left out, the next run continues after its watermark",
@@ -62,31 +70,72 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
                 )
                 continue
             duplicates += stream.rows.num_rows - rows.num_rows
-            after = _advance(table, stream, rows, base)
+            after = _advance(table, stream, base)
             if after is not None:
                 moved[name] = after
                 kept.append(rows)
-        batch = pa.concat_tables(kept) if kept else None
-        count = batch.num_rows if batch is not None else 0
-        return Draft(Appended(count, duplicates), state.with_streams(moved) if moved else None, batch)
+        return _draft(state, moved, kept, duplicates)
 
     return publish(lake, table.name, run_id, write)
 
 
-def _connects(table: Table, fetched: pa.Table, fresh: pa.Table, base: Stream) -> bool:
-    """Whether rows fetched from a time on overlap what `base` covers, or go on right after it. `fresh` are those of
-    `fetched` that come after its watermark."""
+def append_history(lake: Lake, table: Table, run_id: str, parts: Mapping[str, History]) -> Published[Appended]:
+    """Publish trades that were fetched out of turn; no watermark moves, what they cover is noted with them.
+
+    Rows at positions that the table's own state covers by then are left out; where nothing of a part is new, nothing is
+    published. Raises PublishRefused, StateCorrupt.
+    """
+
+    def write(state: State, branch: Branch) -> Draft[Appended]:
+        kept: list[pa.Table] = []
+        moved: dict[str, Stream] = {}
+        duplicates = 0
+        for name, part in sorted(parts.items()):
+            base = state.streams.get(name, Stream(None))
+            rows = _uncovered(table, part.rows, base.covered)
+            duplicates += part.rows.num_rows - rows.num_rows
+            covered = base.covered
+            for low, high in part.covers:
+                covered = cover(covered, low, high)
+            if covered != base.covered or rows.num_rows:
+                moved[name] = Stream(base.watermark, covered)
+                kept.append(rows.sort_by(_roles(table)[1]))
+        return _draft(state, moved, kept, duplicates)
+
+    return publish(lake, table.name, run_id, write)
+
+
+def _draft(state: State, moved: Mapping[str, Stream], kept: list[pa.Table], duplicates: int) -> Draft[Appended]:
+    import pyarrow as pa
+
+    batch = pa.concat_tables(kept) if kept else None
+    count = batch.num_rows if batch is not None else 0
+    return Draft(Appended(count, duplicates), state.with_streams(moved) if moved else None, batch)
+
+
+def _connects(table: Table, fetched: pa.Table, base: Stream) -> bool:
+    """Whether rows fetched from a time on overlap what `base` has up to its watermark, or go on right after it."""
+    assert base.watermark is not None
     if not fetched.num_rows:
         return False
+    fresh = _after(table, fetched, base.watermark)
     first: str = fetched[_roles(table)[0]][0].as_py()
-    numeric = first.isdecimal() and base.watermark.last_trade_id.isdecimal()
     if fresh.num_rows == fetched.num_rows:
-        return numeric and int(first) == int(base.watermark.last_trade_id) + 1
-    return fresh.num_rows > 0 or (numeric and bool(base.covered) and int(first) >= base.covered[0][0])
+        last = base.watermark.last_trade_id
+        return first.isdecimal() and last.isdecimal() and int(first) == int(last) + 1
+    position = positions(table, fetched)[0].as_py()
+    mark = _position(table, base.watermark) - (1 if table.position == "time" else 0)
+    return fresh.num_rows > 0 or any(low <= position for low, high in base.covered if low <= mark <= high)
 
 
-def trim(table: Table, rows: pa.Table, watermark: Watermark) -> pa.Table:
-    """The rows that `watermark` does not cover yet: by trade id, or by time and tail where there are no ids."""
+def trim(table: Table, rows: pa.Table, base: Stream) -> pa.Table:
+    """The rows that a stream does not have yet: those after its watermark, without what history brought in."""
+    fresh = rows if base.watermark is None else _after(table, rows, base.watermark)
+    return _uncovered(table, fresh, base.covered)
+
+
+def _after(table: Table, rows: pa.Table, watermark: Watermark) -> pa.Table:
+    """The rows after a watermark: by trade id, or by time and tail where there are no ids."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -102,28 +151,52 @@ def trim(table: Table, rows: pa.Table, watermark: Watermark) -> pa.Table:
     return rows.filter(fresh)
 
 
-def _advance(table: Table, fetched: Fetched, rows: pa.Table, base: Stream | None) -> Stream | None:
-    """The stream's state once `rows` are in; None when nothing moves."""
+def _uncovered(table: Table, rows: pa.Table, covered: Intervals) -> pa.Table:
+    import numpy as np
+
+    if not covered or not rows.num_rows:
+        return rows
+    places = positions(table, rows).to_numpy()
+    lows, highs = np.array(covered, np.int64).T
+    before = np.searchsorted(lows, places, "right") - 1
+    return rows.filter((before < 0) | (places > highs[before]))
+
+
+def positions(table: Table, rows: pa.Table) -> pa.ChunkedArray:
+    """Where the rows stand in their stream, as int64: ids, or microseconds since 1970."""
+    import pyarrow as pa
+
+    id_column, time_column = _roles(table)
+    return (rows[id_column] if table.position == "id" else rows[time_column]).cast(pa.int64())
+
+
+def _position(table: Table, watermark: Watermark) -> int:
+    return int(watermark.last_trade_id) if table.position == "id" else since_epoch(watermark.last_ts)
+
+
+def _advance(table: Table, fetched: Fetched, base: Stream) -> Stream | None:
+    """The stream's state once what `fetched` has after its watermark is in; None when nothing moves."""
+    mark = base.watermark
+    rows = fetched.rows if mark is None else _after(table, fetched.rows, mark)
     if not rows.num_rows:
-        only_rejected = base is not None and not fetched.rows.num_rows and fetched.start == base.watermark
-        if base is None or not only_rejected or fetched.cursor == base.watermark.cursor:
+        only_rejected = mark is not None and not fetched.rows.num_rows and fetched.start == mark
+        if mark is None or not only_rejected or fetched.cursor == mark.cursor:
             return None
-        before = base.watermark
-        return Stream(Watermark(before.last_trade_id, before.last_ts, fetched.cursor, before.tail), base.covered)
+        return Stream(Watermark(mark.last_trade_id, mark.last_ts, fetched.cursor, mark.tail), base.covered)
     id_column, time_column = _roles(table)
     last_id: str = rows[id_column][-1].as_py()
-    last_ts = newest(rows, time_column)
-    if not last_id.isdecimal():
-        return Stream(Watermark(last_id, last_ts, fetched.cursor, _tail(table, fetched, base)), ())
-    first_id = next((str(i) for i in rows[id_column] if str(i).isdecimal()), last_id)
-    low = int(first_id)
-    if base is not None and base.watermark.last_trade_id.isdecimal():
-        low = int(base.watermark.last_trade_id) + 1  # fetched without a gap, so skipped ids are covered too
-    covered = cover(base.covered if base else (), low, int(last_id))
-    return Stream(Watermark(last_id, last_ts, fetched.cursor), covered)
+    tail = () if last_id.isdecimal() else _tail(table, fetched, mark)
+    after = Watermark(last_id, newest(rows, time_column), fetched.cursor, tail)
+    # Fetched without a gap, so ids that were skipped count as covered too; of the last microsecond there may be more.
+    low, high = positions(table, rows)[0].as_py(), _position(table, after)
+    if table.position == "time":
+        covered = cover(base.covered, low if mark is None else _position(table, mark), high - 1)
+    else:
+        covered = cover(base.covered, low if mark is None else _position(table, mark) + 1, high)
+    return Stream(after, covered)
 
 
-def _tail(table: Table, fetched: Fetched, base: Stream | None) -> tuple[str, ...]:
+def _tail(table: Table, fetched: Fetched, base: Watermark | None) -> tuple[str, ...]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -131,7 +204,7 @@ def _tail(table: Table, fetched: Fetched, base: Stream | None) -> tuple[str, ...
     last_ts = newest(fetched.rows, time_column)
     at_last = pc.equal(fetched.rows[time_column], pa.scalar(last_ts, fetched.rows[time_column].type))
     tail = set(fetched.rows.filter(at_last)[id_column].to_pylist())
-    for before in (fetched.start, base.watermark if base else None):
+    for before in (fetched.start, base):
         if before is not None and before.last_ts == last_ts:
             tail |= set(before.tail)
     return tuple(sorted(tail))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import SchemaHubError, StateCorrupt
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.state import Intervals, State, Stream, read_state
+from schemahub_lib.tables.state import Intervals, State, Stream, cover, read_state
 from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,11 @@ def current_state(lake: Lake, exchange: Exchange) -> State:
 
 
 def rebuild(table: IcebergTable, snapshot_id: int, exchange: Exchange) -> State:
-    """Watermark and covered ids of every stream at a snapshot, from the ids and times of its rows."""
+    """Watermark and coverage of every stream at a snapshot, from the ids and times of its rows.
+
+    Where coverage is in time, trades without ids count as if there were all from the first to the last: rather a
+    gap nobody tells of than trades twice.
+    """
     import pyarrow.compute as pc
 
     raw = exchange.raw_table
@@ -62,8 +68,21 @@ def rebuild(table: IcebergTable, snapshot_id: int, exchange: Exchange) -> State:
             tail = sorted(own.filter(pc.equal(own[time_column], pc.max(own[time_column])))[id_column].to_pylist())
             last_id = tail[-1]
         cursor = exchange.resume_cursor(last_id, last_ts)
-        streams[symbol] = Stream(Watermark(last_id, last_ts, cursor, tuple(tail)), _intervals(numbers))
+        covered = _intervals(numbers) if raw.position == "id" else _spans(own[time_column], ids)
+        streams[symbol] = Stream(Watermark(last_id, last_ts, cursor, tuple(tail)), covered)
     return State(streams)
+
+
+def _spans(times: pa.ChunkedArray, ids: list[str]) -> Intervals:
+    """The microseconds between trades of which each has the next id, and between the first and last without ids."""
+    moments = times.cast("int64").to_pylist()
+    numbered = sorted((int(i), moment) for i, moment in zip(ids, moments, strict=True) if i.isdecimal())
+    covered: Intervals = ()
+    for (number, moment), (following, later) in pairwise(numbered):
+        if following == number + 1:
+            covered = cover(covered, moment, later - 1)
+    made = [moment for i, moment in zip(ids, moments, strict=True) if not i.isdecimal()]
+    return cover(covered, min(made), max(made) - 1) if made else covered
 
 
 def _intervals(numbers: list[int]) -> Intervals:

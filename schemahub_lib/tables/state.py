@@ -28,20 +28,35 @@ STATE_FILE = "schemahub.state-file"
 STATE_SHA256 = "schemahub.state-sha256"
 RUN_ID = "schemahub.run-id"
 
-Intervals = tuple[tuple[int, int], ...]  # closed ranges of trade ids, ascending, not touching
+Intervals = tuple[tuple[int, int], ...]  # closed ranges of positions, ascending, not touching
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream's watermark and the trade ids it covers (none where the exchange gives no numeric ids)."""
+    """A stream's watermark, and the positions (`Table.position`: ids, or microseconds) of which it has every trade.
 
-    watermark: Watermark
+    Only history was fetched while there is no watermark: `run ingest` then begins as it does for a new stream.
+    """
+
+    watermark: Watermark | None
     covered: Intervals = ()
 
     @property
     def gaps(self) -> Intervals:
-        """The ranges of ids between covered ones."""
+        """The ranges between covered ones."""
         return tuple((low[1] + 1, high[0] - 1) for low, high in pairwise(self.covered))
+
+    def missing(self, low: int, high: int) -> Intervals:
+        """The parts of the closed range `low..high` that are not covered."""
+        parts = []
+        for start, end in self.covered:
+            if start > high:
+                break
+            if end >= low:
+                if start > low:
+                    parts.append((low, start - 1))
+                low = end + 1
+        return (*parts, (low, high)) if low <= high else tuple(parts)
 
 
 @dataclass(frozen=True)
@@ -54,40 +69,56 @@ class State:
     def with_streams(self, streams: Mapping[str, Stream]) -> State:
         return replace(self, streams={**self.streams, **streams})
 
+    def watermark(self, stream: str) -> Watermark | None:
+        """How far a stream is ingested; None where it is not."""
+        return self.streams[stream].watermark if stream in self.streams else None
+
     def to_json(self) -> bytes:
         streams = {
-            name: {
-                "last_trade_id": stream.watermark.last_trade_id,
-                "last_ts": stream.watermark.last_ts.isoformat(),
-                "cursor": stream.watermark.cursor,
-                "tail": list(stream.watermark.tail),
-                "covered": [list(interval) for interval in stream.covered],
-            }
+            name: _mark_json(stream.watermark) | {"covered": [list(interval) for interval in stream.covered]}
             for name, stream in sorted(self.streams.items())
         }
-        document = {"version": 1, "streams": streams, "sources": dict(sorted(self.sources.items()))}
+        document = {"version": 2, "streams": streams, "sources": dict(sorted(self.sources.items()))}
         return json.dumps(document, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> State:
         document: dict[str, Any] = json.loads(text)
         streams = {
-            name: Stream(
-                Watermark(
-                    last_trade_id=entry["last_trade_id"],
-                    last_ts=datetime.fromisoformat(entry["last_ts"]).astimezone(UTC),
-                    cursor=entry["cursor"],
-                    tail=tuple(entry["tail"]),
-                ),
-                tuple((low, high) for low, high in entry["covered"]),
-            )
+            name: Stream(_mark(entry), tuple((low, high) for low, high in entry["covered"]))
             for name, entry in document["streams"].items()
         }
+        if document["version"] == 1:  # counted everything in ids: wrong where cursors are times
+            streams = {
+                name: stream if stream.watermark.cursor == stream.watermark.last_trade_id else Stream(stream.watermark)
+                for name, stream in streams.items()
+                if stream.watermark is not None
+            }
         return cls(streams, document["sources"])
 
 
+def _mark_json(watermark: Watermark | None) -> dict[str, Any]:
+    if watermark is None:
+        return {}
+    return {
+        "last_trade_id": watermark.last_trade_id,
+        "last_ts": watermark.last_ts.isoformat(),
+        "cursor": watermark.cursor,
+        "tail": list(watermark.tail),
+    }
+
+
+def _mark(entry: Mapping[str, Any]) -> Watermark | None:
+    if "cursor" not in entry:
+        return None
+    last_ts = datetime.fromisoformat(entry["last_ts"]).astimezone(UTC)
+    return Watermark(entry["last_trade_id"], last_ts, entry["cursor"], tuple(entry["tail"]))
+
+
 def cover(covered: Intervals, low: int, high: int) -> Intervals:
-    """`covered` with the closed range `low..high` added; touching ranges become one."""
+    """`covered` with the closed range `low..high` added (nothing when it is empty); touching ranges become one."""
+    if low > high:
+        return covered
     merged: list[tuple[int, int]] = []
     for start, end in sorted((*covered, (low, high))):
         if merged and start <= merged[-1][1] + 1:

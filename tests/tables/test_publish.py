@@ -15,8 +15,8 @@ from schemahub_lib.tables import publish as publishing
 from schemahub_lib.tables.batches import to_arrow
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, publish, tag
-from schemahub_lib.tables.raw import Fetched, append_raw
-from schemahub_lib.tables.state import State, read_state
+from schemahub_lib.tables.raw import Fetched, History, append_history, append_raw
+from schemahub_lib.tables.state import State, Stream, read_state
 from schemahub_lib.watermark import Watermark
 
 TRADES = Table(
@@ -96,6 +96,52 @@ def test_what_lies_before_a_stream_begun_meanwhile_is_no_duplicate(lake: Lake) -
     early = append_raw(lake, TRADES, "long", {"A": trades(1, 5)})
     assert (early.result.rows, early.result.duplicates) == (0, 0)
     assert ids(lake) == list(range(20, 26))
+
+
+def history(first: int, last: int) -> History:
+    return History(trades(first, last).rows, ((first, last),))
+
+
+def state_of(lake: Lake) -> Stream:
+    table = lake.find(TRADES.name)
+    assert table is not None
+    return read_state(table).streams["A"]
+
+
+def test_history_leaves_the_watermark_where_it_is(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_raw(lake, TRADES, "ingest", {"A": trades(20, 25)})
+    append_history(lake, TRADES, "backfill", {"A": history(5, 9)})
+    stream = state_of(lake)
+    assert (stream.watermark and stream.watermark.last_trade_id, stream.covered) == ("25", ((5, 9), (20, 25)))
+    assert stream.gaps == ((10, 19),)
+    append_raw(lake, TRADES, "ingest", {"A": trades(26, 27, start=stream.watermark)})
+    assert ids(lake) == [*range(5, 10), *range(20, 28)]
+
+
+def test_history_brings_in_only_what_is_not_covered_and_nothing_twice(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_history(lake, TRADES, "one", {"A": history(10, 15)})
+    second = append_history(lake, TRADES, "two", {"A": history(8, 20)})
+    assert (second.result.rows, second.result.duplicates) == (7, 6)
+    again = append_history(lake, TRADES, "three", {"A": history(9, 19)})
+    assert (again.result.rows, again.result.duplicates, again.snapshot_id) == (0, 11, None)
+    assert ids(lake) == list(range(8, 21))
+
+
+def test_a_stream_with_history_only_begins_like_a_new_one_and_keeps_each_trade_once(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_history(lake, TRADES, "backfill", {"A": history(1, 22)})
+    assert state_of(lake).watermark is None
+    published = append_raw(lake, TRADES, "ingest", {"A": trades(20, 25)})
+    assert (published.result.rows, published.result.duplicates) == (3, 3)
+    assert (ids(lake), state_of(lake).covered) == (list(range(1, 26)), ((1, 25),))
+
+
+def test_ids_that_the_exchange_does_not_have_are_covered_by_the_range_they_are_missing_from(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    append_history(lake, TRADES, "backfill", {"A": History(trades(5, 6).rows, ((1, 9),))})
+    assert (ids(lake), state_of(lake).covered) == ([5, 6], ((1, 9),))
 
 
 @pytest.mark.parametrize(("step", "kept"), [("mark", 5), ("fast_forward", 9)])

@@ -86,6 +86,30 @@ def test_gaps_lie_between_covered_ranges() -> None:
     assert STATE.streams["BTC-USD"].gaps == ((6, 8),)
 
 
+def test_a_stream_of_which_only_history_was_fetched_has_no_watermark(table) -> None:  # type: ignore[no-untyped-def]
+    state = State({"BTC-USD": Stream(None, ((1, 5),))})
+    assert read_state(marked(table, state)) == state
+    assert state.watermark("BTC-USD") is None
+
+
+def test_a_state_of_an_earlier_version_keeps_its_coverage_where_that_is_counted_as_now() -> None:
+    told = STATE.to_json().replace(b'"version":2', b'"version":1')
+    streams = State.from_json(told).streams
+    assert streams["BTC-USD"] == STATE.streams["BTC-USD"]
+    assert streams["XBTUSD"].covered == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 10)), max_size=12), st.integers(0, 70), st.integers(0, 70))
+def test_what_is_missing_of_a_range_is_what_is_not_covered(ranges: list[tuple[int, int]], low: int, high: int) -> None:
+    covered = ()
+    for start, length in ranges:
+        covered = cover(covered, start, start + length)
+    numbers = {n for start, end in covered for n in range(start, end + 1)}
+    missing = Stream(None, covered).missing(low, high)
+    assert {n for start, end in missing for n in range(start, end + 1)} == set(range(low, high + 1)) - numbers
+    assert all(end + 1 < start for (_, end), (start, _) in pairwise(missing))
+
+
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 10)), max_size=12))
 def test_covering_is_the_union_of_ranges(ranges: list[tuple[int, int]]) -> None:
     covered = ()
