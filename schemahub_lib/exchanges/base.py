@@ -57,7 +57,8 @@ class Exchange(ABC):
     base_url: ClassVar[str]
     time_path: ClassVar[str]  # answers with the exchange's clock: cheap, and proof that it is reached
     rate_limit: ClassVar[RateLimit]
-    page_size: ClassVar[int]
+    page_size: int  # rows asked for at once, at most what the API gives
+    first_position: ClassVar[int]  # no trade stands before it, see `Table.position`
     raw_table: ClassVar[Table]
     fields: ClassVar[tuple[Field, ...]]  # of a trade, as the exchange sends it
     id_column: ClassVar[str]  # in raw_table
@@ -76,6 +77,22 @@ class Exchange(ABC):
 
         Ends at the head of the tape, or before the first trade at or after `until`. Yields only full pages:
         everything up to a page's cursor has been yielded. Raises UnexpectedResponse.
+        """
+
+    @abstractmethod
+    def head(self, product: str) -> Flow[int | None]:
+        """The position of a product's newest trade; None when it has none. Raises UnexpectedResponse."""
+
+    @abstractmethod
+    def position_at(self, product: str, when: datetime) -> Flow[int | None]:
+        """A position from which on every trade is at or after `when`, and before which none is; None when all trades
+        are older. Raises UnexpectedResponse."""
+
+    @abstractmethod
+    def between(self, product: str, low: int, high: int) -> Flow[None]:
+        """Fetch every trade at the positions `low..high`, oldest first; there must be one at `high` or after it.
+
+        Raises UnexpectedResponse, also when the tape seems to end before `high`.
         """
 
     @abstractmethod
@@ -129,6 +146,12 @@ class Exchange(ABC):
                     return page[:place], True
         return page, False
 
+    def positions(self, page: Page) -> list[int]:
+        """Where a page's trades stand in their stream."""
+        if self.raw_table.position == "id":
+            return [int(str(shown)) for shown in page.columns[self.id_column]]
+        return [self.time_of(shown) for shown in page.columns[self.time_column]]
+
     def page(self, page: Rows, product: str, cursor: str) -> Page:
         """What is handed on of rows: the trades, with the product they are of."""
         return page.with_column(self.symbol_column, [product] * len(page)).page(cursor)
@@ -157,6 +180,11 @@ class Exchange(ABC):
             endpoint=request.path,
             product=request.product,
         )
+
+    def cut_short(self, path: str, product: str, high: int, found: int) -> UnexpectedResponse:
+        """The error for a tape that ends at `found`, although there are trades at `high` or after it."""
+        message = f"the trades up to {high} were asked for, but the answers end at {found}, as if there were no more"
+        return UnexpectedResponse(message, exchange=self.name, endpoint=path, product=product)
 
 
 def ask(request: Request) -> Flow[Response]:

@@ -27,6 +27,7 @@ from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.watermark import Watermark
 
 TOO_MANY = (-1003,)
+HISTORY = "/api/v3/historicalTrades"
 # An internal error, an unknown outcome, a timeout, an overload, a service shutting down.
 TRANSIENT = (-1000, -1001, -1006, -1007, -1008, -1016)
 UNKNOWN_SYMBOL = -1121
@@ -39,6 +40,7 @@ class Binance(Exchange):
     # The whole minute's weight may come at once; a small burst keeps room for others behind the same IP.
     rate_limit = RateLimit(units=6000, seconds=60, burst=600)
     page_size = 1000
+    first_position = 0
     id_column = "id"
     symbol_column = "symbol"
     time_column = "time"
@@ -109,6 +111,26 @@ class Binance(Exchange):
                 return
             from_id = last + 1
 
+    def head(self, product: str) -> Flow[int | None]:
+        params: dict[str, str | int] = {"symbol": product, "limit": 1}
+        found = self._read((yield from ask(Request(HISTORY, params, weight=25, product=product))))
+        return max(_ids(found), default=None)
+
+    def position_at(self, product: str, when: datetime) -> Flow[int | None]:
+        return (yield from self._first_since(product, when))
+
+    def between(self, product: str, low: int, high: int) -> Flow[None]:
+        while low <= high:
+            found = yield from self._from_id(product, low)
+            ids = _ids(found)
+            last = max([*ids, low + len(found) - 1])
+            kept = found if last <= high else _up_to(found, high)
+            if len(kept):
+                yield self.page(kept, product, str(min(last, high)))
+            if last < high and len(found) < self.page_size:
+                raise self.cut_short(HISTORY, product, high, last)
+            low = last + 1
+
     # [{"a":3928743436,"p":"67774.00000000","q":"0.10400000","f":6193332819,"l":6193332823,"T":1775571561875,
     #   "m":false,"M":true}]: one aggregate of the trades f to l
     def _first_since(self, symbol: str, start: datetime) -> Flow[int | None]:
@@ -134,7 +156,7 @@ class Binance(Exchange):
 
     def _from_id(self, symbol: str, from_id: int) -> Flow[Rows]:
         params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
-        request = Request("/api/v3/historicalTrades", params, weight=25, product=symbol)
+        request = Request(HISTORY, params, weight=25, product=symbol)
         another = replace(request, params=params | {"fromId": max(from_id - 1, 0)})
 
         def judge(found: Rows) -> Verdict:
@@ -193,3 +215,11 @@ class Binance(Exchange):
 
 def _ids(page: Rows) -> list[int]:
     return [int(str(shown)) for place, shown in enumerate(page.columns["id"]) if place not in page.rejected]
+
+
+def _up_to(page: Rows, high: int) -> Rows:
+    """A page's rows before the first id above `high`."""
+    for place, shown in enumerate(page.columns["id"]):
+        if place not in page.rejected and int(str(shown)) > high:
+            return page[:place]
+    return page

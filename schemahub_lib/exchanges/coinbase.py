@@ -57,6 +57,7 @@ class Coinbase(Exchange):
     time_path = "/time"
     rate_limit = RateLimit(units=10, seconds=1, burst=15)
     page_size = 1000
+    first_position = 1
     id_column = "trade_id"
     symbol_column = "product_id"
     time_column = "time"
@@ -132,12 +133,41 @@ class Coinbase(Exchange):
             if ended:
                 return
 
-    def _between_ids(self, product: str, after: int, before: int) -> Flow[_Window]:
-        """Every trade between two ids, both exclusive, however small the exchange's pages are."""
+    def head(self, product: str) -> Flow[int | None]:
+        window = yield from self._window(product.upper())
+        return window.newest if window.ids else None
+
+    def position_at(self, product: str, when: datetime) -> Flow[int | None]:
+        product = product.upper()
+        head = yield from self._window(product)
+        if not head.ids:
+            return None
+        position = 1 + (yield from self._last_before(product, when, head))
+        return position if position <= head.newest else None
+
+    def between(self, product: str, low: int, high: int) -> Flow[None]:
+        product = product.upper()
+        newest = yield from self._window(product, low - 1, high + 1, top=high)
+        while newest.ids and low < newest.oldest:
+            before = min(low + self.page_size, newest.oldest)
+            window = yield from self._between_ids(product, low - 1, before, top=before - 1)
+            if window.ids:
+                yield self.page(window.rows, product, str(before - 1))
+            low = before
+            if not window.ids and before < newest.oldest:
+                low = yield from self._next_id(product, before - 1, newest.oldest)
+        if newest.ids:
+            yield self.page(newest.rows, product, str(high))
+
+    def _between_ids(self, product: str, after: int, before: int, top: int = 0) -> Flow[_Window]:
+        """Every trade between two ids, both exclusive, however small the exchange's pages are.
+
+        What is left out at the upper end because it is not to be seen yet comes with the next window, unless `top`
+        says which id must be there.
+        """
         parts: list[_Window] = []
         while before > after + 1:
-            # What the first part leaves out at its upper end comes with the next window.
-            part = yield from self._window(product, after, before, top=before - 1 if parts else 0)
+            part = yield from self._window(product, after, before, top=before - 1 if parts else top)
             parts.insert(0, part)
             if not part.ids:
                 break
@@ -202,7 +232,7 @@ class Coinbase(Exchange):
             params["before"] = after  # sic: in the exchange's words, what is newer stands before
         if before is not None:
             params["after"] = before
-        request = Request(f"/products/{quote(product, safe='')}/trades", params, product=product)
+        request = Request(_path(product), params, product=product)
         another = replace(request, params=params | {"limit": self.page_size - 1})  # its newest trade is the same one
 
         def judge(window: _Window) -> Verdict:
@@ -260,6 +290,10 @@ class Coinbase(Exchange):
             "CB-ACCESS-PASSPHRASE": credentials.passphrase,
         }
         return replace(request, headers={**request.headers, **headers})
+
+
+def _path(product: str) -> str:
+    return f"/products/{quote(product, safe='')}/trades"
 
 
 def _id_of(rejected: Rejected) -> int | None:

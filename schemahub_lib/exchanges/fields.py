@@ -91,6 +91,11 @@ def since_epoch(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def moment(microseconds: int) -> datetime:
+    """Microseconds since 1970 as an aware time."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
 def _iso8601(text: str) -> datetime:
     if _iso(text):
         return datetime.fromisoformat(text)

@@ -15,12 +15,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from schemahub_lib.errors import UnexpectedResponse
 from schemahub_lib.exchanges import rows
-from schemahub_lib.exchanges.base import Exchange, Product, ask, decode_secret, status_trouble
+from schemahub_lib.exchanges.base import TRIES, Exchange, Product, ask, decode_secret, status_trouble
 from schemahub_lib.exchanges.fields import (
     EPOCH_S,
     INTEGER,
@@ -29,14 +30,16 @@ from schemahub_lib.exchanges.fields import (
     Field,
     is_integer,
     microseconds,
+    moment,
     one_of,
     since_epoch,
 )
 from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Request, Response, Trouble, Value
-from schemahub_lib.schemas import RAW_COMMON, Column, Table
+from schemahub_lib.schemas import RAW_COMMON, RAW_PAYLOAD, Column, Table
 from schemahub_lib.watermark import Watermark
 
+TRADES = "/0/public/Trades"
 ROUNDING = 100_000  # nanoseconds: the coarsest grid Kraken has printed row times on
 REPEATS = 3  # how often a page that cannot be the next one is asked for again
 THROTTLED = ("Too many requests", "Rate limit exceeded", "Temporary lockout")
@@ -52,6 +55,7 @@ class Kraken(Exchange):
     time_path = "/0/public/Time"
     rate_limit = RateLimit(units=1, seconds=1, burst=1, per_scope=True)
     page_size = 1000
+    first_position = since_epoch(datetime(2011, 1, 1, tzinfo=UTC))  # the exchange is younger than that
     id_column = "trade_id"
     symbol_column = "pair"
     time_column = "time"
@@ -129,22 +133,72 @@ class Kraken(Exchange):
         return None if _legacy_key(symbol) else super().split_symbol(symbol)
 
     def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
-        seen = _Seen(start)
+        yield from self._forward(product, start, until)
+
+    def head(self, product: str) -> Flow[int | None]:
+        request = Request(TRADES, {"pair": product, "count": self.page_size}, scope=product, product=product)
+        found = self._read((yield from ask(request))).rows
+        return max(self._times(found), default=None)
+
+    def position_at(self, product: str, when: datetime) -> Flow[int | None]:
+        yield from ()
+        return since_epoch(when)
+
+    def between(self, product: str, low: int, high: int) -> Flow[None]:
+        reached = yield from self._forward(product, moment(low), moment(high + 1), twice=True)
+        if reached < high:
+            raise self.cut_short(TRADES, product, high, reached)
+
+    def _forward(
+        self, product: str, start: Watermark | datetime, until: datetime | None, *, twice: bool = False
+    ) -> Flow[int]:
+        """Hand on every trade after `start` and before `until`; the microsecond up to which it came.
+
+        With `twice` the first page is believed only when another request tells the same.
+        """
+        seen, reached = _Seen(start), 0
         since = start.cursor if isinstance(start, Watermark) else _cursor_at(since_epoch(start))
-        while found := (yield from self._after(product, since, seen)):
+        if twice and isinstance(start, datetime):
+            found = yield from self._confirmed(product, since, start)
+        else:
+            found = yield from self._after(product, since, seen)
+        while found:
             since = found.last
             page = self.since(found.rows, start) if isinstance(start, datetime) else found.rows
             kept, ended = self.upto(page, until)
-            if ended:
-                times = [shown for place, shown in enumerate(kept.columns["time"]) if place not in kept.rejected]
+            times = self._times(kept)
+            if ended and until is not None:
+                reached = since_epoch(until)
                 if not times:
-                    return
-                since = _cursor_at(self.time_of(times[-1]))
+                    break
+                since = _cursor_at(times[-1])
+            else:
+                reached = max([reached, *self._times(found.rows)[-1:]])
             fresh = seen.fresh(kept)
             if len(fresh):
                 yield self.page(fresh, product, since)
             if ended or len(found.rows) < self.page_size:
-                return
+                break
+            found = yield from self._after(product, since, seen)
+        return reached
+
+    def _confirmed(self, product: str, since: str, start: datetime) -> Flow[_Found | None]:
+        """The first page, once two requests, which no cache can answer with one page, tell the same first trade from
+        `start` on: nothing else would show here that it is a stale one."""
+
+        def first(found: _Found) -> Value:
+            return next(iter(self.since(found.rows, start).columns[RAW_PAYLOAD.name]), None)
+
+        for _ in range(TRIES):
+            found = yield from self._page(product, since)
+            other = yield from self._page(product, str(int(since) - 1))
+            if first(found) == first(other):
+                return found if len(found.rows) else None
+        message = f"answers for the trades since {start} differ {TRIES} times in a row"
+        raise UnexpectedResponse(message, exchange=self.name, endpoint=TRADES, product=product)
+
+    def _times(self, page: Rows) -> list[int]:
+        return [self.time_of(shown) for place, shown in enumerate(page.columns["time"]) if place not in page.rejected]
 
     def _after(self, product: str, since: str, seen: _Seen) -> Flow[_Found | None]:
         """The page after `since`; None when there is nothing new, or only a cached page again."""
@@ -167,7 +221,7 @@ class Kraken(Exchange):
 
     def _page(self, product: str, since: str) -> Flow[_Found]:
         params: dict[str, str | int] = {"pair": product, "since": since, "count": self.page_size}
-        response = yield from ask(Request("/0/public/Trades", params, scope=product, product=product))
+        response = yield from ask(Request(TRADES, params, scope=product, product=product))
         return self._read(response)
 
     # {"error":[],"result":{"XBTUSDT":[["105433.60000","0.00027625",1762795433.9717445,"b","l","",10218208]],
@@ -288,15 +342,15 @@ class _Seen:
 
     def _made_id(self, record: Record) -> str | None:
         """The id of a row without one; None when the row was seen before."""
-        moment = microseconds(record["time"], "epoch_s")
-        if moment < self.moment and self.repeated:
+        printed = microseconds(record["time"], "epoch_s")
+        if printed < self.moment and self.repeated:
             return None
-        if moment != self.moment:
-            self.moment = moment
+        if printed != self.moment:
+            self.moment = printed
             self.equal.clear()
             self.repeated.clear()
         price, volume = (f"{Decimal(str(record[name])).normalize():f}" for name in ("price", "volume"))
-        shown = f"x{moment}-{price}-{volume}-{record['side']}{record['order_type']}"
+        shown = f"x{printed}-{price}-{volume}-{record['side']}{record['order_type']}"
         if self.repeated[shown] > 0:
             self.repeated[shown] -= 1
             return None

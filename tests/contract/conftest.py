@@ -84,7 +84,10 @@ class BinanceTape(Tape):
             since = int(request.params["startTime"])
             page = [{"a": t.id // 2, "f": t.id, "T": t.ns // 10**6} for t in self.trades if t.ns // 10**6 >= since]
             return compact(page[:limit]), {}
-        page = [trade for trade in self.trades if trade.id >= int(request.params["fromId"])][:limit]
+        if "fromId" in request.params:
+            page = [trade for trade in self.trades if trade.id >= int(request.params["fromId"])][:limit]
+        else:
+            page = self.trades[-limit:]
         return f"[{','.join(map(self.row, page))}]", {}
 
     def row(self, trade):
@@ -94,8 +97,9 @@ class BinanceTape(Tape):
 
 class KrakenTape(Tape):
     def answer(self, request):
-        since, limit = int(request.params["since"]), min(int(request.params["count"]), self.cap)
-        page = [trade for trade in self.trades if trade.ns > since][:limit]
+        since, limit = int(request.params.get("since", 0)), min(int(request.params["count"]), self.cap)
+        page = [trade for trade in self.trades if trade.ns > since]
+        page = page[:limit] if "since" in request.params else page[-limit:]
         last = page[-1].ns if page else since
         rows = ",".join(map(self.row, page))
         return f'{{"error":[],"result":{{"XXBTZUSD":[{rows}],"last":"{last}"}}}}', {}
@@ -129,12 +133,20 @@ class Venue:
         self.exchange.page_size = 3 * page_size if self.pages_smaller_than_asked else page_size
         return self.tape_type(list(trades), cap=page_size)
 
-    def pages(self, tape: Tape, start: Watermark | datetime, until: datetime | None = None) -> Iterable[Page]:
+    def client(self, tape: Tape) -> HttpClient:
         clock = iter(range(0, 10**9, 10))
-        client = HttpClient(
+        return HttpClient(
             self.exchange, transport=tape, clock=lambda: float(next(clock)), sleep=lambda seconds: None, deadline=1e9
         )
-        return client.pages(self.exchange.trades(self.symbol, start, until))
+
+    def pages(self, tape: Tape, start: Watermark | datetime, until: datetime | None = None) -> Iterable[Page]:
+        return self.client(tape).pages(self.exchange.trades(self.symbol, start, until))
+
+    def between(self, tape: Tape, low: int, high: int) -> list[Page]:
+        return list(self.client(tape).pages(self.exchange.between(self.symbol, low, high)))
+
+    def position(self, tape: Tape, trade: Trade) -> int:
+        return trade.id if self.exchange.raw_table.position == "id" else self.printed(tape, trade)
 
     def printed(self, tape: Tape, trade: Trade) -> int:
         """The time that a row of `trade` shows, in microseconds."""

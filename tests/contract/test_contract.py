@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemahub_lib.errors import UnexpectedResponse
+
 START = datetime(2021, 5, 19, 12, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 10**9
 LONG_AGO = START - timedelta(days=1000)
@@ -106,9 +108,83 @@ def test_stale_pages_delay_trades_but_lose_and_repeat_none(venue, trade, shape, 
     assert len(got) == len(everything)
 
 
+# Where ranges end between the first trade and the last: as fractions.
+cuts = st.lists(st.floats(0, 1), max_size=5).map(sorted)
+
+
+@settings(max_examples=100, deadline=None)
+@given(shape=shapes, size=page_sizes, cuts=cuts, skipped=st.sets(st.integers(0, 40), max_size=20))
+def test_ranges_of_history_add_up_to_the_tape_wherever_they_are_cut(venue, trade, shape, size, cuts, skipped):
+    trades = [t for n, t in enumerate(a_tape(venue, trade, shape)) if n not in skipped or n == len(shape) - 1]
+    tape = venue.tape(trades, size)
+    head = venue.client(tape).ask(venue.exchange.head(venue.symbol))
+    if not trades:
+        assert head is None
+        return
+    first, head = venue.position(tape, trades[0]), venue.position(tape, trades[-1])
+    ends = [*sorted({first - 1 + int((head - first + 1) * cut) for cut in cuts} - {first - 1, head}), head]
+    got = []
+    for low, high in zip([first - 3, *(end + 1 for end in ends)], ends, strict=False):
+        pages = venue.between(tape, low, high)
+        assert all(low <= position <= high for page in pages for position in venue.exchange.positions(page))
+        got += records_of(pages)
+    assert [venue.seen(record) for record in got] == [venue.shown(tape, t) for t in trades]
+    ids = [record[venue.exchange.id_column] for record in got]
+    assert ids == [r[venue.exchange.id_column] for r in records_of(venue.pages(tape, BEFORE_ALL))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=page_sizes, seed=st.integers(0, 1000))
+def test_a_stale_page_among_ranges_of_history_loses_and_repeats_none(venue, trade, size, seed):
+    tape = venue.tape(even(venue, trade, 60), size)
+    stale = random.Random(seed).randrange(2, 12)
+    tape.stale = lambda: len(tape.requests) == stale
+    got = []
+    high = venue.position(tape, tape.trades[-1])
+    while high >= venue.position(tape, tape.trades[0]):
+        low = high - (size if venue.exchange.raw_table.position == "id" else 7_500_000)
+        got = records_of(venue.between(tape, low + 1, high)) + got
+        high = low
+    assert [venue.seen(record) for record in got] == [venue.shown(tape, t) for t in tape.trades]
+
+
+def test_history_whose_end_is_not_to_be_seen_is_an_error_and_not_a_gap(venue, trade):
+    everything = even(venue, trade, 30)
+    tape = venue.tape(everything[:20], 5)
+    high = venue.position(tape, everything[-1])
+    if venue.exchange.name == "coinbase":  # pages begin with the newest: what it does not have is not there
+        assert len(records_of(venue.between(tape, 1, high))) == 20
+    else:
+        with pytest.raises(UnexpectedResponse, match="as if there were no more"):
+            venue.between(tape, venue.position(tape, everything[0]), high)
+
+
+def test_a_range_of_a_page_is_one_request(venue, trade):
+    tape = venue.tape(even(venue, trade, 100), 10)
+    low, high = (venue.position(tape, tape.trades[n]) for n in (40, 49))
+    assert len(records_of(venue.between(tape, low, high))) == 10
+    most = {"id": 1, "time": 3}[venue.exchange.raw_table.position]
+    assert len(tape.requests) <= most * (3 if venue.pages_smaller_than_asked else 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(shape=shapes, size=page_sizes, when=moments)
+def test_a_time_has_a_position_that_parts_older_trades_from_younger(venue, trade, shape, size, when):
+    tape = venue.tape(a_tape(venue, trade, shape), size)
+    position = venue.client(tape).ask(venue.exchange.position_at(venue.symbol, when))
+    limit = (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    younger = [venue.position(tape, t) for t in tape.trades if venue.printed(tape, t) >= limit]
+    older = [venue.position(tape, t) for t in tape.trades if venue.printed(tape, t) < limit]
+    if position is None:
+        assert younger == []
+    else:
+        assert max(older, default=position - 1) < position <= min(younger, default=position)
+
+
 def test_an_empty_market_is_no_error(venue):
     tape = venue.tape([], 5)
     assert list(venue.pages(tape, BEFORE_ALL)) == []
+    assert venue.client(tape).ask(venue.exchange.head(venue.symbol)) is None
 
 
 def test_a_market_without_trades_since_the_start_is_no_error(venue, trade):
