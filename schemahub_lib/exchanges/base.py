@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from schemahub_lib.errors import UnexpectedResponse, UsageError
 from schemahub_lib.exchanges import fields, rows
@@ -102,6 +103,12 @@ class Exchange(ABC):
     @abstractmethod
     def sign(self, request: Request, credentials: Credentials, now: float) -> Request:
         """`request` with the headers that authenticate it. `now` is seconds since 1970. Raises UsageError."""
+
+    def in_pages_of(self, rows: int) -> Self:
+        """The same exchange, asked for at most `rows` trades at once (never more than it gives)."""
+        other = copy(self)
+        other.page_size = min(rows, self.page_size)
+        return other
 
     def pause_after(self, response: Response) -> float:
         """Seconds for which everyone should hold back after `response`, because the exchange says it has counted more
