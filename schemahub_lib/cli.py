@@ -17,6 +17,8 @@ from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from schemahub_lib.pipeline.ingest import IngestOptions
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.tables.lake import Lake
@@ -120,19 +122,32 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _options_from(values: dict[str, Any]) -> IngestOptions:
+def _names(listed: str | None) -> tuple[str, ...]:
+    """The names in a comma-separated list."""
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+
+
+def _period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """`--since` and `--until`. Raises UsageError for a period that cannot be."""
     from datetime import UTC, datetime
 
-    from schemahub_lib.config import parse_duration, parse_time
+    from schemahub_lib.config import parse_time
+
+    start, end = (parse_time(text) if text else None for text in (since, until))
+    if start and end and start >= end:
+        raise UsageError(f"--since {since} is not before --until {until}")
+    if start and start > datetime.now(UTC):
+        raise UsageError(f"--since {since} is in the future")
+    return start, end
+
+
+def _options_from(values: dict[str, Any]) -> IngestOptions:
+    from schemahub_lib.config import parse_duration
     from schemahub_lib.pipeline.ingest import IngestOptions
 
-    since, until = (parse_time(values[name]) if values[name] else None for name in ("since", "until"))
-    if since and until and since >= until:
-        raise UsageError(f"--since {values['since']} is not before --until {values['until']}")
-    if since and since > datetime.now(UTC):
-        raise UsageError(f"--since {values['since']} is in the future")
+    since, until = _period(values["since"], values["until"])
     return IngestOptions(
-        products=tuple(name.strip() for name in (values["products"] or "").split(",") if name.strip()),
+        products=_names(values["products"]),
         seed_path=values["seed_path"],
         cold_start_window=parse_duration(values["cold_start_window"]),
         since=since,
@@ -179,8 +194,7 @@ def run_unify_command(options: Globals, target: str, sources: str | None, dry_ru
     from schemahub_lib.pipeline.unify import mappings_for
 
     lake = options.lake()
-    names = [name.strip() for name in (sources or "").split(",") if name.strip()]
-    specs = mappings_for(lake, target, names)
+    specs = mappings_for(lake, target, _names(sources))
     with Progress(live=_live(options)) as progress:
         report = run_unify(lake, target, specs, new_run_id(), progress, dry_run=dry_run)
     _finish(options, lake, [report])
@@ -199,13 +213,52 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
 
     ingest_options = _options_from(values)
     lake = options.lake()
-    names = [name.strip() for name in (sources or "").split(",") if name.strip()]
-    specs = mappings_for(lake, target, names)
+    specs = mappings_for(lake, target, _names(sources))
     exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
     _one_venue(ingest_options, exchanges, "give one source with --sources")
     with Progress(live=_live(options)) as progress:
         reports = run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress)
     _finish(options, lake, reports)
+
+
+@_command(main_group, "backfill")
+@click.option("--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange.")
+@click.option("--products", help="Comma-separated, in the venue's own spelling  [default: the seed file].")
+@click.option("--seed-path", help="Product seed file, in place of the one shipped.")
+@click.option("--since", help="Go back to this time (UTC)  [default: to the first trade].")
+@click.option("--until", help="Begin before the first trade at or after this time (UTC)  [default: now].")
+@click.option("--chunk-size", type=click.IntRange(1), default=1000, show_default=True, help="Trades fetched at once.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Products at a time.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Chunks at a time, a product."
+)
+@click.option("--gaps", is_flag=True, help="Only what lies between parts that the raw table covers.")
+@click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON.")
+def backfill_command(options: Globals, source: str, no_payload: bool, **values: Any) -> None:
+    """Fetch history, from new to old, as objects or straight into raw_<source>_trades."""
+    import threading
+
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
+    from schemahub_lib.pipeline.progress import Journey
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.workers import exit_code
+
+    since, until = _period(values["since"], values["until"])
+    backfill_options = BackfillOptions(
+        products=_names(values["products"]),
+        since=since,
+        until=until,
+        keep_payload=not no_payload,
+        **{name: values[name] for name in ("seed_path", "chunk_size", "workers", "concurrency", "gaps")},
+    )
+    with Journey(live=_live(options)) as journey:
+        outcomes = backfill_raw(
+            options.lake(), EXCHANGES[source], backfill_options, new_run_id(), journey, threading.Event()
+        )
+    render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
+    if code := exit_code(outcomes):
+        raise click.exceptions.Exit(code)
 
 
 @_command(main_group, "update-seed")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
+    from schemahub_lib.pipeline.workers import Outcome
 
 SHOWN_RANGES = 3
 
@@ -73,6 +74,28 @@ def show_reports(reports: Sequence[Report]) -> None:
             click.echo(f"{report.source}: {report.quarantined} malformed rows are in schemahub_quarantine")
         if report.sql:
             click.echo(report.sql)
+
+
+def show_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """What a backfill or a landing did for each product; what failed is named below."""
+    numbers = ("trades", "duplicates", "set aside", "objects", "bytes")
+    rows = [
+        (
+            outcome.product,
+            outcome.status,
+            f"{outcome.trades:,}",
+            f"{outcome.duplicates:,}",
+            f"{outcome.set_aside:,}",
+            f"{outcome.objects:,}",
+            _size(outcome.bytes),
+            outcome.last_trade_id,
+        )
+        for outcome in outcomes
+    ]
+    _table("", ("product", "status", *numbers, "at trade"), rows, numbers=numbers)
+    for outcome in outcomes:
+        if outcome.error:
+            click.echo(f"failed: {outcome.error}")
 
 
 def show_status(status: LakeStatus) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from schemahub_lib.errors import Interrupted, SchemaHubError, UnexpectedResponse
+from schemahub_lib.errors import Interrupted, SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
-from schemahub_lib.http.credentials import load_credentials
-from schemahub_lib.http.messages import Page, Rejected
+from schemahub_lib.http.messages import Rejected
+from schemahub_lib.pipeline.clients import open_client
+from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import WATERMARKS
-from schemahub_lib.tables.batches import to_arrow
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.raw import Fetched, append_raw
 from schemahub_lib.tables.rebuild import current_state
@@ -92,7 +91,7 @@ def ingest(
     'interrupted'. Raises PublishRefused, UsageError, and ExchangeUnavailable when it is the exchange as a whole.
     Whatever happens, what was published stays and nothing else does.
     """
-    with _client(lake, exchange, stop) as client:
+    with open_client(lake.settings, exchange, stop) as client:
         names = wanted_products(exchange, options.products, options.seed_path)
         state = current_state(lake, exchange)
         try:
@@ -110,20 +109,6 @@ def ingest(
         report.finish("failed" if len(report.errors) == len(symbols) and not report.rows else "partial")
     else:
         report.finish("ok" if report.rows or report.quarantined else "nothing_new")
-
-
-@contextmanager
-def _client(lake: Lake, exchange: Exchange, stop: threading.Event) -> Iterator[HttpClient]:
-    client = HttpClient(
-        exchange,
-        base_url=lake.settings.exchange_url(exchange.name),
-        credentials=load_credentials(exchange.name, lake.settings.environment),
-        stop=stop,
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 class _Run:
@@ -188,12 +173,12 @@ class _Run:
             if start is not None and self.options.since is not None:
                 log.info("%s %s: continues after its watermark; --since is for new streams", self.exchange.name, symbol)
             for page in self.client.pages(self.exchange.trades(symbol, origin, self.options.until)):
-                arrived = self._arrive(symbol, page)
-                fetched += arrived.rows.num_rows
-                self.progress.add(self.exchange.name, symbol, arrived.rows.num_rows)
+                rows, rejected = typed(self.exchange, symbol, page, keep_payload=self.options.keep_payload)
+                fetched += rows.num_rows
+                self.progress.add(self.exchange.name, symbol, rows.num_rows)
                 if fetched:
                     self.when_new()
-                self._hand_over(arrived)
+                self._hand_over(_Arrived(symbol, rows, rejected, page.cursor))
                 if self.options.max_catch_up is not None and fetched >= self.options.max_catch_up:
                     log.info("%s %s: stopped after %d trades, as told", self.exchange.name, symbol, fetched)
                     break
@@ -208,25 +193,6 @@ class _Run:
             self.report.errors[symbol] = message
         finally:
             self._hand_over(None)
-
-    def _arrive(self, symbol: str, page: Page) -> _Arrived:
-        rows, unfit = to_arrow(
-            self.exchange.raw_table,
-            page.columns,
-            source=self.exchange.name,
-            fetched_at=datetime.now(UTC),
-            keep_payload=self.options.keep_payload,
-        )
-        rejected = page.rejected + unfit
-        if len(rejected) > 1 and not rows.num_rows:
-            raise UnexpectedResponse(
-                f"none of the {len(rejected)} rows of a page is a trade, so the API has changed its shape; first: "
-                f"{rejected[0].reason}: {rejected[0].payload[:120]}",
-                exchange=self.exchange.name,
-                endpoint="trades",
-                product=symbol,
-            )
-        return _Arrived(symbol, rows, rejected, page.cursor)
 
     def _hand_over(self, arrived: _Arrived | None) -> None:
         while not self.stop.is_set():
@@ -245,13 +211,6 @@ class _Run:
             if stream.rejected:
                 quarantine(self.lake, self.exchange.name, symbol, self.report.run_id, stream.rejected)
                 self.report.quarantined += len(stream.rejected)
-                log.warning(
-                    "%s %s: %d malformed rows set aside in schemahub_quarantine, first: %s",
-                    self.exchange.name,
-                    symbol,
-                    len(stream.rejected),
-                    stream.rejected[0].reason,
-                )
             if stream.rows:
                 batch[symbol] = Fetched(pa.concat_tables(stream.rows), stream.start, stream.cursor)
         if not batch:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
+from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
@@ -62,3 +64,84 @@ class Progress:
             f"{source}: {count:,} trades, {count / max(seconds, 0.001):,.0f}/s, {self._where[source]}"
             for source, count in self._counts.items()
         )
+
+
+class Journey:
+    """How far each product of a backfill has come, as bars with the time to go, or a log line every few seconds.
+
+    Distances are in positions: ids or microseconds. A context manager, like `Progress`.
+    """
+
+    def __init__(self, *, live: bool) -> None:
+        self._lock = threading.Lock()
+        self._started = self._spoken = time.monotonic()
+        self._bars = None
+        if live:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%  {task.fields[told]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+        self._legs: dict[str, _Leg] = {}
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def begin(self, product: str, distance: int) -> None:
+        """A product sets out; it has so many positions to go."""
+        with self._lock:
+            leg = self._legs[product] = _Leg(distance)
+            if self._bars is not None:
+                leg.bar = self._bars.add_task(product, total=distance, told="")
+
+    def advance(self, product: str, distance: int, rows: int) -> None:
+        """A product has come so many positions further, and had so many trades on the way."""
+        with self._lock:
+            leg = self._legs[product]
+            leg.gone += distance
+            leg.rows += rows
+            now = time.monotonic()
+            rate = leg.rows / max(now - leg.started, 0.001)
+            if self._bars is not None:
+                self._bars.update(leg.bar, completed=leg.gone, told=f"{leg.rows:,} trades, {rate:,.0f}/s")
+            elif now - self._spoken >= INTERVAL:
+                self._spoken = now
+                log.info(
+                    "%s: %.0f %%, %s trades, %s/s; %d of %d products done, about %s to go",
+                    product,
+                    100 * leg.gone / leg.distance,
+                    f"{leg.rows:,}",
+                    f"{rate:,.0f}",
+                    sum(other.gone >= other.distance for other in self._legs.values()),
+                    len(self._legs),
+                    timedelta(seconds=round(self._to_go(now))),
+                )
+
+    def _to_go(self, now: float) -> float:
+        """Seconds until the slowest product of those under way arrives, at the pace it had so far."""
+        left = [
+            (now - leg.started) * (leg.distance - leg.gone) / leg.gone for leg in self._legs.values() if leg.gone > 0
+        ]
+        return max(left, default=0.0)
+
+
+@dataclass
+class _Leg:
+    distance: int
+    gone: int = 0
+    rows: int = 0
+    started: float = field(default_factory=time.monotonic)
+    bar: Any = None

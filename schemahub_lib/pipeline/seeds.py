@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges.base import Exchange
-from schemahub_lib.http.client import HttpClient
-from schemahub_lib.http.credentials import load_credentials
 from schemahub_lib.landing.seeds import Seed, is_product_id, ordered, read_seed, seed_target, write_seed
+from schemahub_lib.pipeline.clients import open_client
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ def update_seed(
     wanted = _compiled(filter_regex)
     place = seed_target(exchange.name, path)
     present = read_seed(place) if place.exists() else []
-    credentials = load_credentials(exchange.name, settings.environment)
-    with HttpClient(exchange, base_url=settings.exchange_url(exchange.name), credentials=credentials) as client:
+    with open_client(settings, exchange) as client:
         listed = client.ask(exchange.products())
     left_out: dict[str, str] = {}
     offered = []

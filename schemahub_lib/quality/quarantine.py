@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,13 +11,22 @@ from schemahub_lib.http.messages import Rejected
 from schemahub_lib.schemas import QUARANTINE
 from schemahub_lib.tables.lake import Lake
 
+log = logging.getLogger(__name__)
+
 
 def quarantine(lake: Lake, source: str, stream: str, run_id: str, rejected: Sequence[Rejected]) -> None:
-    """Append rejected rows to the quarantine.
+    """Append rejected rows to the quarantine, and say so.
 
     Written before the publish that moves past them, so a crash between the two may write a finding twice and never
     loses it; `quarantine_id` is the same both times.
     """
+    log.warning(
+        "%s %s: %d malformed rows set aside in schemahub_quarantine, first: %s",
+        source,
+        stream,
+        len(rejected),
+        rejected[0].reason,
+    )
     now = datetime.now(UTC)
     lake.append(
         QUARANTINE,

@@ -1,0 +1,76 @@
+"""Several products at a time: what each came to, one failure not stopping the others, Ctrl-C stopping all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Literal
+
+from schemahub_lib.errors import Interrupted, SchemaHubError
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.5  # seconds for work under way to come to a safe end after Ctrl-C
+
+
+@dataclass
+class Outcome:
+    """What a command did for one product. `last_trade_id` is how far it came; `set_aside` counts malformed rows."""
+
+    product: str
+    status: Literal["ok", "complete", "nothing new", "stopped", "failed"] = "ok"
+    trades: int = 0
+    duplicates: int = 0
+    objects: int = 0
+    bytes: int = 0
+    set_aside: int = 0
+    last_trade_id: str | None = None
+    error: str | None = None
+
+
+def for_each(
+    outcomes: Sequence[Outcome], workers: int, stop: threading.Event, work: Callable[[str, Outcome], None]
+) -> None:
+    """Call `work` for every outcome's product, `workers` at a time; it fills the outcome in.
+
+    What `work` raises is in the outcome: Interrupted as 'stopped', anything else as 'failed'. On Ctrl-C `stop` is set,
+    and Interrupted is raised once everything has ended or `PATIENCE` is over.
+    """
+
+    def guarded(outcome: Outcome) -> None:
+        try:
+            if stop.is_set():
+                raise Interrupted("stopped")
+            work(outcome.product, outcome)
+        except Interrupted:
+            outcome.status = "stopped"
+        except SchemaHubError as error:
+            outcome.status, outcome.error = "failed", str(error)
+        except Exception as error:
+            outcome.status, outcome.error = "failed", f"{type(error).__name__}: {error}"
+            log.debug("%s", outcome.product, exc_info=True)
+        if outcome.error:
+            where = "" if outcome.product in outcome.error else f"{outcome.product}: "
+            log.error("%s%s", where, outcome.error)
+
+    pool = ThreadPoolExecutor(workers, "product")
+    futures = [pool.submit(guarded, outcome) for outcome in outcomes]
+    try:
+        wait(futures)
+    except KeyboardInterrupt:
+        stop.set()
+        wait(futures, PATIENCE)
+        raise Interrupted("stopped") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 when all went well, 1 when every product failed, 3 when some did."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if not failed:
+        return 0
+    return 1 if len(failed) == len(outcomes) else 3
