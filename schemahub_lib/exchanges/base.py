@@ -8,10 +8,11 @@ simulator differ by a base URL only.
 from __future__ import annotations
 
 import base64
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -51,6 +52,28 @@ class Product:
         return f"{self.base_asset}-{self.quote_asset}"
 
 
+@dataclass(frozen=True)
+class Archive:
+    """The bulk files an exchange publishes: lines of comma-separated fields, one a trade, in CSV files inside zips.
+
+    Every kind in `fields` has the texts that lines may show: those of `values`, else those of the pattern `bare`.
+    `payload` is the JSON kept of a trade, as the API's would be: `<key>` stands for a field's own text, `<_archive>`
+    for the name of the file the trade came from, which tells it from what the API sent.
+    """
+
+    names: re.Pattern[str]  # of CSV files of trades, with a group `product`
+    others: Mapping[str, str]  # patterns of other files' names, and what those files are
+    published_at: str
+    fields: tuple[Field, ...]  # in a line's order
+    payload: str
+    ascending: str  # the column by which lines ascend: an id strictly, a time with equals
+    header: Mapping[str, str] = field(default_factory=dict)  # how header lines call a field, other than by its key
+    other_widths: Mapping[int, str] = field(default_factory=dict)  # numbers of fields that tell another kind of file
+    checksums: bool = False  # every zip has its <name>.CHECKSUM beside it
+    id_made_of: tuple[str, ...] = ()  # columns, besides the time, of which an id is made where lines have none
+    untold: tuple[str, ...] = ()  # columns of the raw table that no line tells: null, even where required
+
+
 class Exchange(ABC):
     """One exchange. Differences are class attributes; code only where behaviour differs."""
 
@@ -67,6 +90,7 @@ class Exchange(ABC):
     time_column: ClassVar[str]
     tickers: ClassVar[Mapping[str, str]] = {}  # common tickers of the assets that the exchange calls otherwise
     quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
+    archive: ClassVar[Archive | None] = None  # its bulk files, where it publishes any
 
     @abstractmethod
     def products(self) -> Flow[list[Product]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -10,13 +11,14 @@ from itertools import pairwise
 from typing import Any
 
 from schemahub_lib.exchanges import rows
-from schemahub_lib.exchanges.base import Exchange, Product, Verdict, ask, ask_until_believed, status_trouble
+from schemahub_lib.exchanges.base import Archive, Exchange, Product, Verdict, ask, ask_until_believed, status_trouble
 from schemahub_lib.exchanges.fields import (
     EPOCH_MS_OR_US,
     FLAG,
     INTEGER,
     NUMBER,
     Field,
+    Kind,
     is_integer,
     microseconds,
     since_epoch,
@@ -31,6 +33,9 @@ HISTORY = "/api/v3/historicalTrades"
 # An internal error, an unknown outcome, a timeout, an overload, a service shutting down.
 TRANSIENT = (-1000, -1001, -1006, -1007, -1008, -1016)
 UNKNOWN_SYMBOL = -1121
+CSV_FLAG = Kind(FLAG.read, values={"True": True, "true": True, "False": False, "false": False})
+AGGREGATED = "aggregated trades, whose ids are not those of trades"
+FUTURES = "trades of futures, whose ids are not those of spot trades"
 
 
 class Binance(Exchange):
@@ -76,6 +81,35 @@ class Binance(Exchange):
         Field("quoteQty", "quote_qty", NUMBER, optional=True),  # absent before 2019
         Field("isBuyerMaker", "is_buyer_maker", FLAG),
         Field("isBestMatch", "is_best_match", FLAG, optional=True),
+    )
+
+    # 51175358,17.80180000,5.69000000,101.29224200,1583709433583,True,True
+    archive = Archive(
+        names=re.compile(r"(?P<product>[^\W_]+)-trades-\d{4}-\d\d(?:-\d\d)?\.csv"),
+        others={
+            r".*-aggTrades-.*": AGGREGATED,
+            r".*_\w+-trades-.*": FUTURES,
+            r"[^-]+-\d+[a-z]+-\d{4}-.*": "candles, not trades",
+        },
+        published_at="https://data.binance.vision/?prefix=data/spot/",
+        fields=(
+            Field("id", "id", INTEGER),
+            Field("price", "price", NUMBER),
+            Field("qty", "qty", NUMBER),
+            Field("quoteQty", "quote_qty", NUMBER),
+            Field("time", "time", EPOCH_MS_OR_US),
+            Field("isBuyerMaker", "is_buyer_maker", CSV_FLAG),
+            Field("isBestMatch", "is_best_match", CSV_FLAG),
+        ),
+        payload=(
+            '{"id":<id>,"price":"<price>","qty":"<qty>","quoteQty":"<quoteQty>","time":<time>,'
+            '"isBuyerMaker":<isBuyerMaker>,"isBestMatch":<isBestMatch>,"_archive":"<_archive>"}'
+        ),
+        ascending="id",
+        header={"tradeid": "id"},
+        # Files of futures have the very names of those of spot trades, but no isBestMatch.
+        other_widths={6: FUTURES, 8: AGGREGATED, 12: "candles, not trades"},
+        checksums=True,
     )
 
     def products(self) -> Flow[list[Product]]:

@@ -21,13 +21,14 @@ from typing import Any
 
 from schemahub_lib.errors import UnexpectedResponse
 from schemahub_lib.exchanges import rows
-from schemahub_lib.exchanges.base import TRIES, Exchange, Product, ask, decode_secret, status_trouble
+from schemahub_lib.exchanges.base import TRIES, Archive, Exchange, Product, ask, decode_secret, status_trouble
 from schemahub_lib.exchanges.fields import (
     EPOCH_S,
     INTEGER,
     NUMBER,
     TEXT,
     Field,
+    Kind,
     is_integer,
     microseconds,
     moment,
@@ -45,6 +46,8 @@ REPEATS = 3  # how often a page that cannot be the next one is asked for again
 THROTTLED = ("Too many requests", "Rate limit exceeded", "Temporary lockout")
 UNAVAILABLE = ("EService:", "EGeneral:Internal error")
 UNKNOWN_PAIR = "EQuery:Unknown asset pair"
+WITH_SIDES = "trades with sides and ids, which SchemaHub reads from the API only"
+CSV_SECONDS = Kind(EPOCH_S.read, bare=r"[1-9]\d{8,9}(?:\.\d{1,18})?")
 _no_error = re.compile(r'\s*\{\s*"error"\s*:\s*\[\s*\]').match
 _legacy_key = re.compile(r"[XZ][A-Z]{3}[XZ][A-Z]{3}").fullmatch
 
@@ -93,6 +96,26 @@ class Kraken(Exchange):
         Field("order_type", "order_type", TEXT),
         Field("misc", "misc", TEXT),
         Field("trade_id", "trade_id", INTEGER, optional=True),
+    )
+
+    # 1381095255,122.0,0.1: the time mostly in whole seconds; volumes such as 7.314e-05 occur
+    archive = Archive(
+        names=re.compile(r"(?P<product>[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*)(?<!\.d)\.csv"),
+        others={r".*_\d+\.csv": "candles (OHLCVT), not trades", r".*\.d\.csv": "trades of a dark pool"},
+        published_at=(
+            "https://support.kraken.com/articles/360047543791-downloadable-historical-market-data-time-and-sales-"
+        ),
+        fields=(
+            Field("time", "time", CSV_SECONDS),
+            Field("price", "price", NUMBER),
+            Field("volume", "volume", NUMBER),
+        ),
+        payload='{"time":"<time>","price":"<price>","volume":"<volume>","_archive":"<_archive>"}',
+        ascending="time",
+        header={"timestamp": "time"},
+        other_widths={6: WITH_SIDES, 7: f"candles, or of {WITH_SIDES}"},
+        id_made_of=("price", "volume"),
+        untold=("side", "order_type", "misc"),
     )
 
     def products(self) -> Flow[list[Product]]:
