@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from schemahub_lib.cli import PARTIAL_EXIT, main
+from schemahub_lib.cli import main
+from schemahub_lib.commands.base import PARTIAL_EXIT
 from schemahub_lib.errors import UsageError
 
 log = logging.getLogger(__name__)

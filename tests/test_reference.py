@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from schemahub_lib.cli import _GLOBAL_OPTIONS, main_group
+from schemahub_lib.cli import main_group
+from schemahub_lib.commands.base import GLOBAL_OPTIONS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 GLOBAL = {
@@ -67,7 +68,7 @@ def test_the_reference_page_is_what_the_commands_say() -> None:
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
-    assert len(_GLOBAL_OPTIONS) == len(GLOBAL)
+    assert len(GLOBAL_OPTIONS) == len(GLOBAL)
     for path, command in leaves(main_group):
         assert command.help, path
         for parameter in command.params:

@@ -1,0 +1,122 @@
+"""Commands that look and serve: status, query, doctor, mappings, simulate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group
+from schemahub_lib.errors import UsageError
+from schemahub_lib.exchanges import EXCHANGES
+
+
+@command(main_group, "status")
+def status_command(options: Globals) -> None:
+    """Every stream's watermark, lag and gaps; every table's rows and files."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.status import status
+
+    found = status(options.lake())
+    render.show_json(found) if options.json else render.show_status(found)
+
+
+@command(main_group, "query")
+@click.argument("sql")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How rows are written to stdout.",
+)
+@click.option("--as-of", help="The tables as they were at this time (UTC).")
+def query_command(options: Globals, sql: str, output: str, as_of: str | None) -> None:
+    """Run one read-only SELECT (DuckDB's SQL, times in UTC) over the tables."""
+    from schemahub_lib import render
+    from schemahub_lib.config import parse_time
+    from schemahub_lib.pipeline.query import query
+
+    rows = query(options.lake(), sql, parse_time(as_of) if as_of else None)
+    render.show_rows(rows, "json" if options.json else output)
+
+
+@command(main_group, "doctor")
+def doctor_command(options: Globals) -> None:
+    """Check Java, jars, catalog, credentials, endpoints and clock, and say what to do about each."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.doctor import examine
+
+    findings = examine(options.lake())
+    render.show_json(findings) if options.json else render.show_findings(findings)
+    if any(finding.status == "fail" for finding in findings):
+        raise click.exceptions.Exit(FAULT_EXIT)
+
+
+@main_group.group("mappings")
+def mappings_group() -> None:
+    """Check and look at mapping files."""
+
+
+@command(mappings_group, "validate")
+@click.argument("location", required=False)
+def mappings_validate_command(options: Globals, location: str | None) -> None:
+    """Check every mapping in LOCATION (default: those in use); all problems at once, with file and line."""
+    from schemahub_lib import render
+    from schemahub_lib.config import Settings
+    from schemahub_lib.mapping.registry import load_mappings
+    from schemahub_lib.pipeline.unify import raw_tables
+
+    place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
+    found = load_mappings(place, raw_tables())
+    names = [spec.file for specs in found.values() for spec in specs]
+    render.show_json({"valid": names}) if options.json else click.echo("\n".join(f"ok  {name}" for name in names))
+
+
+@command(mappings_group, "show")
+@click.argument("source", type=click.Choice(list(EXCHANGES)))
+@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
+def mappings_show_command(options: Globals, source: str, target: str) -> None:
+    """Where each column of the target comes from, and the SQL that fills it."""
+    from datetime import UTC, datetime
+
+    from schemahub_lib import render
+    from schemahub_lib.mapping.compiler import explain_columns, increment_select, to_sql
+    from schemahub_lib.pipeline.unify import mappings_for
+    from schemahub_lib.schemas import PRODUCTS, TARGETS
+
+    (spec,) = mappings_for(options.lake(), target, [source])
+    columns = explain_columns(spec, TARGETS[target])
+    select = increment_select(spec, TARGETS[target], f"{spec.source}_increment", PRODUCTS.name, datetime.now(UTC))
+    render.show_mapping(spec, columns, to_sql(select), as_json=options.json)
+
+
+@command(main_group, "simulate")
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same market.")
+@click.option("--now", help="Where the simulator's clock starts (UTC)  [default: now].")
+@click.option("--speed", default=1.0, show_default=True, help="How fast its clock runs; 0 stands still.")
+@click.option("--scenario", help="A known event, such as burst-2024-02-08.")
+@click.option("--recorded", metavar="DIR", help="Serve recorded response files instead of a made-up market.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND=RATE",
+    help="Break answers on purpose; repeatable: kraken:500=0.1.",
+)
+@click.option("--latency", default=0.0, show_default=True, help="Seconds added to every answer.")
+@click.option("--trade-rate", default=1.0, show_default=True, help="How many trades, as a multiple.")
+@click.option("--no-rate-limit", is_flag=True, help="Do not throttle.")
+@click.option("--port", "ports", multiple=True, metavar="EXCHANGE=PORT", help="Fixed port  [default: any free one].")
+def simulate_command(options: Globals, ports: tuple[str, ...], no_rate_limit: bool, **values: Any) -> None:
+    """Serve a make-believe Coinbase, Binance and Kraken on this machine until stopped."""
+    from schemahub_lib.simulator import serve
+
+    fixed: dict[str, int] = {}
+    for text in ports:
+        exchange, _, number = text.partition("=")
+        if not number.isdecimal() or int(number) > 65535:
+            raise UsageError(f"--port {text}: write it as coinbase=8080")
+        fixed[exchange] = int(number)
+    serve(as_json=options.json, ports=fixed, rate_limits=not no_rate_limit, **values)

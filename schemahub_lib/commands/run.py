@@ -1,0 +1,129 @@
+"""`schemahub run …`: exchanges to raw tables, raw tables to the unified one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemahub_lib.commands.base import Globals, command, live, main_group, names, period
+from schemahub_lib.errors import UsageError
+from schemahub_lib.exchanges import EXCHANGES
+
+if TYPE_CHECKING:
+    from schemahub_lib.pipeline.ingest import IngestOptions
+    from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.tables.lake import Lake
+
+
+@main_group.group("run")
+def run_group() -> None:
+    """Fetch, unify, or both."""
+
+
+def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--products", help="Comma-separated, in the venue's own spelling  [default: the seed file]."),
+        click.option("--seed-path", help="Product seed file, in place of the one shipped."),
+        click.option("--cold-start-window", default="45m", show_default=True, help="How far back a new stream starts."),
+        click.option("--since", help="Where a new stream starts (UTC time), in place of the cold-start window."),
+        click.option("--until", help="Stop before the first trade at or after this time (UTC)."),
+        click.option("--max-catch-up", type=click.IntRange(1), help="Stop each stream after about this many trades."),
+        click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time."),
+        click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON in _raw_payload."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _options_from(values: dict[str, Any]) -> IngestOptions:
+    from schemahub_lib.config import parse_duration
+    from schemahub_lib.pipeline.ingest import IngestOptions
+
+    since, until = period(values["since"], values["until"])
+    return IngestOptions(
+        products=names(values["products"]),
+        seed_path=values["seed_path"],
+        cold_start_window=parse_duration(values["cold_start_window"]),
+        since=since,
+        until=until,
+        max_catch_up=values["max_catch_up"],
+        workers=values["workers"],
+        keep_payload=not values["no_payload"],
+    )
+
+
+def _one_venue(options: IngestOptions, sources: Collection[object], remedy: str) -> None:
+    for flag, given in (("--products", options.products), ("--seed-path", options.seed_path)):
+        if given and len(sources) > 1:
+            raise UsageError(f"{flag} names products of one venue: {remedy}")
+
+
+@command(run_group, "ingest")
+@click.argument("sources", nargs=-1, required=True, type=click.Choice(list(EXCHANGES)))
+@_ingest_options
+def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any) -> None:
+    """Fetch what is new since each stream's watermark into raw_<source>_trades."""
+    from schemahub_lib.pipeline.pipeline import run_ingest
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+
+    ingest_options = _options_from(values)
+    _one_venue(ingest_options, set(sources), "give one source with it")
+    lake = options.lake()
+    with Progress(live=live(options)) as progress:
+        chosen = [EXCHANGES[name] for name in dict.fromkeys(sources)]
+        reports = run_ingest(lake, chosen, ingest_options, new_run_id(), progress)
+    _finish(options, lake, reports)
+
+
+@command(run_group, "unify")
+@click.argument("target", default="trades_unified")
+@click.option("--sources", help="Comma-separated exchanges  [default: all that have a mapping].")
+@click.option("--dry-run", is_flag=True, help="Print the SQL and what it would insert; publish nothing.")
+def run_unify_command(options: Globals, target: str, sources: str | None, dry_run: bool) -> None:
+    """Publish what the raw tables gained into TARGET, in one MERGE."""
+    from schemahub_lib.pipeline.pipeline import run_unify
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.unify import mappings_for
+
+    lake = options.lake()
+    specs = mappings_for(lake, target, names(sources))
+    with Progress(live=live(options)) as progress:
+        report = run_unify(lake, target, specs, new_run_id(), progress, dry_run=dry_run)
+    _finish(options, lake, [report])
+
+
+@command(run_group, "pipeline")
+@click.argument("target", default="trades_unified")
+@click.option("--sources", help="Comma-separated exchanges  [default: all that have a mapping].")
+@_ingest_options
+def run_pipeline_command(options: Globals, target: str, sources: str | None, **values: Any) -> None:
+    """Ingest all sources, then unify into TARGET in one atomic publish: one Spark start, or none."""
+    from schemahub_lib.pipeline.pipeline import run_pipeline
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.unify import mappings_for
+
+    ingest_options = _options_from(values)
+    lake = options.lake()
+    specs = mappings_for(lake, target, names(sources))
+    exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
+    _one_venue(ingest_options, exchanges, "give one source with --sources")
+    with Progress(live=live(options)) as progress:
+        reports = run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress)
+    _finish(options, lake, reports)
+
+
+def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
+    """Print what the run did, stop Spark, and exit with the code the outcome has."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.runs import exit_code
+
+    lake.close()
+    render.show_json(reports) if options.json else render.show_reports(reports)
+    if code := exit_code(reports):
+        raise click.exceptions.Exit(code)
