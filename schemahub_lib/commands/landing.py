@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schemahub_lib.commands.base import Globals, command, live, main_group, names, period
+from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
+
+if TYPE_CHECKING:
+    from schemahub_lib.pipeline.workers import Outcome
 
 
 @command(main_group, "backfill")
@@ -22,17 +26,36 @@ from schemahub_lib.exchanges import EXCHANGES
     "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Chunks at a time, a product."
 )
 @click.option("--gaps", is_flag=True, help="Only what lies between parts that the raw table covers.")
+@click.option(
+    "--from-archive", "archives", multiple=True, metavar="FILE", help="Load this official bulk file; repeatable."
+)
 @click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON.")
-def backfill_command(options: Globals, source: str, no_payload: bool, **values: Any) -> None:
+def backfill_command(options: Globals, source: str, archives: tuple[str, ...], no_payload: bool, **values: Any) -> None:
     """Fetch history, from new to old, as objects or straight into raw_<source>_trades."""
     import threading
+    from pathlib import Path
 
-    from schemahub_lib import render
+    from schemahub_lib.pipeline.archive import load_archives
     from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
-    from schemahub_lib.pipeline.progress import Journey
+    from schemahub_lib.pipeline.progress import Journey, Progress
     from schemahub_lib.pipeline.runs import new_run_id
-    from schemahub_lib.pipeline.workers import exit_code
 
+    if archives:
+        for option in ("since", "until", "gaps", "seed_path"):
+            if values[option]:
+                raise UsageError(f"--from-archive loads whole files: leave --{option.replace('_', '-')} out")
+        with Progress(live=live(options)) as progress:
+            outcomes = load_archives(
+                options.lake(),
+                EXCHANGES[source],
+                [Path(name) for name in archives],
+                names(values["products"]),
+                new_run_id(),
+                progress,
+                threading.Event(),
+                keep_payload=not no_payload,
+            )
+        return _show(options, outcomes)
     since, until = period(values["since"], values["until"])
     backfill_options = BackfillOptions(
         products=names(values["products"]),
@@ -45,6 +68,14 @@ def backfill_command(options: Globals, source: str, no_payload: bool, **values: 
         outcomes = backfill_raw(
             options.lake(), EXCHANGES[source], backfill_options, new_run_id(), journey, threading.Event()
         )
+    _show(options, outcomes)
+
+
+def _show(options: Globals, outcomes: list[Outcome]) -> None:
+    """Print what was done, and exit with the code the outcome has."""
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.workers import exit_code
+
     render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
     if code := exit_code(outcomes):
         raise click.exceptions.Exit(code)

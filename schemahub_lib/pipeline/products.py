@@ -52,13 +52,24 @@ def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[
             log.warning("%s lists no product %s, trying it all the same%s", exchange.name, name, hint)
         symbols.append(symbol or name.upper())
     products = {p.symbol: p for p in listed}
-    for symbol in symbols:
-        assets = exchange.split_symbol(symbol)
-        if symbol not in products and symbol not in known and assets is not None:
-            products[symbol] = Product(symbol, *assets, status="unlisted", tradable=False)
+    products |= _split(exchange, [symbol for symbol in symbols if symbol not in products and symbol not in known])
     if products:
         _remember(lake, exchange.name, products)
     return list(dict.fromkeys(symbols))
+
+
+def note(lake: Lake, exchange: Exchange, symbols: Sequence[str]) -> None:
+    """Fill the products ledger with symbols that are not in it, as far as they tell their assets, asking nobody."""
+    known = known_symbols(lake, exchange.name)
+    if products := _split(exchange, [symbol for symbol in symbols if symbol not in known]):
+        _remember(lake, exchange.name, products)
+
+
+def _split(exchange: Exchange, symbols: Sequence[str]) -> dict[str, Product]:
+    assets = {symbol: exchange.split_symbol(symbol) for symbol in symbols}
+    return {
+        symbol: Product(symbol, *parts, status="unlisted", tradable=False) for symbol, parts in assets.items() if parts
+    }
 
 
 def known_symbols(lake: Lake, source: str) -> dict[str, dict[str, Any]]:

@@ -35,10 +35,14 @@ class Fetched:
 
 @dataclass(frozen=True)
 class History:
-    """Trades of one stream in any order, and the closed ranges of positions of which they are all there are."""
+    """Trades of one stream in any order, and the closed ranges of positions of which they are all there are.
+
+    A position stands for `grain` of them: where times are told in whole seconds, 1,000,000 microseconds.
+    """
 
     rows: pa.Table
     covers: Intervals
+    grain: int = 1
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
 def append_history(lake: Lake, table: Table, run_id: str, parts: Mapping[str, History]) -> Published[Appended]:
     """Publish trades that were fetched out of turn; no watermark moves, what they cover is noted with them.
 
-    Rows at positions that the table's own state covers by then are left out; where nothing of a part is new, nothing is
-    published. Raises PublishRefused, StateCorrupt.
+    Rows at positions that the table's own state covers by then are left out, and so are those at a grain of which it
+    covers a part: that grain stays uncovered. Where nothing of a part is new, nothing is published. Raises
+    PublishRefused, StateCorrupt.
     """
 
     def write(state: State, branch: Branch) -> Draft[Appended]:
@@ -92,11 +97,13 @@ def append_history(lake: Lake, table: Table, run_id: str, parts: Mapping[str, Hi
         duplicates = 0
         for name, part in sorted(parts.items()):
             base = state.streams.get(name, Stream(None))
-            rows = _uncovered(table, part.rows, base.covered)
+            rows = _uncovered(table, part.rows, base.covered, part.grain)
             duplicates += part.rows.num_rows - rows.num_rows
             covered = base.covered
-            for low, high in part.covers:
-                covered = cover(covered, low, high)
+            for start, end in part.covers:
+                for low, high in base.missing(start, end):
+                    whole = -(-low // part.grain) * part.grain, (high + 1) // part.grain * part.grain - 1
+                    covered = cover(covered, *whole)
             if covered != base.covered or rows.num_rows:
                 moved[name] = Stream(base.watermark, covered)
                 kept.append(rows.sort_by(_roles(table)[1]))
@@ -151,15 +158,15 @@ def _after(table: Table, rows: pa.Table, watermark: Watermark) -> pa.Table:
     return rows.filter(fresh)
 
 
-def _uncovered(table: Table, rows: pa.Table, covered: Intervals) -> pa.Table:
+def _uncovered(table: Table, rows: pa.Table, covered: Intervals, grain: int = 1) -> pa.Table:
     import numpy as np
 
     if not covered or not rows.num_rows:
         return rows
     places = positions(table, rows).to_numpy()
     lows, highs = np.array(covered, np.int64).T
-    before = np.searchsorted(lows, places, "right") - 1
-    return rows.filter((before < 0) | (places > highs[before]))
+    last = np.searchsorted(lows, places + grain - 1, "right") - 1  # range that begins before a row's grain ends
+    return rows.filter((last < 0) | (highs[last] < places))
 
 
 def positions(table: Table, rows: pa.Table) -> pa.ChunkedArray:
