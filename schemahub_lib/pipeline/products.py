@@ -35,6 +35,16 @@ def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[
     known = known_symbols(lake, exchange.name)
     if all(name in known for name in names):
         return list(names)
+    symbols, listed = spelled(exchange, client, names)
+    products = {p.symbol: p for p in listed}
+    products |= _split(exchange, [symbol for symbol in symbols if symbol not in products and symbol not in known])
+    if products:
+        _remember(lake, exchange.name, products)
+    return symbols
+
+
+def spelled(exchange: Exchange, client: HttpClient, names: Sequence[str]) -> tuple[list[str], list[Product]]:
+    """The exchange's own symbol for each name, and its product list. Raises ExchangeUnavailable."""
     try:
         listed = client.ask(exchange.products())
     except (RequestRejected, UnexpectedResponse) as error:
@@ -51,11 +61,7 @@ def resolve(lake: Lake, exchange: Exchange, client: HttpClient, names: Sequence[
             hint = f"; did you mean {spelling[near[0]]}?" if near else ""
             log.warning("%s lists no product %s, trying it all the same%s", exchange.name, name, hint)
         symbols.append(symbol or name.upper())
-    products = {p.symbol: p for p in listed}
-    products |= _split(exchange, [symbol for symbol in symbols if symbol not in products and symbol not in known])
-    if products:
-        _remember(lake, exchange.name, products)
-    return list(dict.fromkeys(symbols))
+    return list(dict.fromkeys(symbols)), listed
 
 
 def note(lake: Lake, exchange: Exchange, symbols: Sequence[str]) -> None:
