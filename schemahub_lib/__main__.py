@@ -1,5 +1,3 @@
-import sys
+from schemahub_lib.cli import run_and_exit
 
-from schemahub_lib.cli import main
-
-sys.exit(main())
+run_and_exit()

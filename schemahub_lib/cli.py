@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
@@ -46,5 +47,16 @@ def main(argv: list[str] | None = None) -> int:
     return code or 0
 
 
+def run_and_exit() -> NoReturn:
+    """`main` for a process of its own. After Ctrl-C it ends at once: everything that counts is written by then, and
+    Python would wait for threads that wait for an exchange."""
+    code = main()
+    if code == Interrupted.exit_code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit()

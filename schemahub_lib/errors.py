@@ -9,13 +9,18 @@ SchemaHubError                 exit code 1
 │   └── UnexpectedResponse        the answer is not what the API documents; nothing of the page was kept
 ├── PublishRefused                another run kept publishing first; nothing was written. Run again
 ├── StateCorrupt                  a watermark state file is missing or altered; see the message for the rebuild
+├── CheckpointCorrupt             a landing checkpoint was no checkpoint and was set aside; rebuild it from the objects
+├── Conflict                      another writer changed a file first; nothing was overwritten. Stop one of the two
+├── StoreError                    a folder or bucket cannot be read or written; mend what the message names, run again
 └── Interrupted                130  Ctrl-C; what was published stays, the rest is fetched by the next run
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 
 class SchemaHubError(Exception):
@@ -53,8 +58,14 @@ class ExchangeError(SchemaHubError):
 
     def __init__(self, message: str, *, exchange: str, endpoint: str, product: str | None = None) -> None:
         self.exchange, self.endpoint, self.product = exchange, endpoint, product
+        self.message = message
         where = " ".join(part for part in (exchange, product, endpoint) if part)
         super().__init__(f"{where}: {message}")
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        # Errors travel from Spark's executors; by default an exception is made anew from its text alone.
+        told: dict[str, Any] = {"exchange": self.exchange, "endpoint": self.endpoint, "product": self.product}
+        return partial(type(self), self.message, **told), ()
 
 
 class RequestRejected(ExchangeError):
@@ -74,6 +85,18 @@ class PublishRefused(SchemaHubError):
 
 
 class StateCorrupt(SchemaHubError):
+    pass
+
+
+class CheckpointCorrupt(SchemaHubError):
+    pass
+
+
+class Conflict(SchemaHubError):
+    pass
+
+
+class StoreError(SchemaHubError):
     pass
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from schemahub_lib.mapping.compiler import ColumnLineage
     from schemahub_lib.mapping.spec import MappingSpec
     from schemahub_lib.pipeline.doctor import Finding
+    from schemahub_lib.pipeline.plan import Plan
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
@@ -96,6 +97,31 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.error:
             click.echo(f"failed: {outcome.error}")
+
+
+def show_plans(plans: Sequence[Plan]) -> None:
+    """What a backfill would fetch of each product, and in all."""
+    numbers = ("newest", "trades", "requests", "duration", "size")
+    rows: list[tuple[Any, ...]] = [
+        (
+            plan.product,
+            plan.newest,
+            None if plan.trades is None else f"{plan.trades:,}",
+            None if plan.requests is None else f"{plan.requests:,}",
+            _duration(plan.seconds),
+            None if plan.bytes is None else _size(plan.bytes),
+        )
+        for plan in plans
+    ]
+    if len(plans) > 1:
+        trades, requests = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("trades", "requests"))
+        seconds, size = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("seconds", "bytes"))
+        rows.append(("all", None, f"{trades:,}", f"{requests:,}", _duration(seconds), _size(size)))
+    _table("would fetch, at the rate limit:", ("product", *numbers), rows, numbers=numbers)
+    for plan in plans:
+        if plan.error:
+            click.echo(f"cannot be planned: {plan.error}")
+    click.echo("nothing fetched; without --dry-run it is")
 
 
 def show_status(status: LakeStatus) -> None:

@@ -1,7 +1,8 @@
-"""`schemahub backfill` and `update-seed`: history, and which products there are."""
+"""`schemahub ingest`, `backfill` and `update-seed`: trades as objects, history, and which products there are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,64 +12,210 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
 if TYPE_CHECKING:
+    from schemahub_lib.config import Settings
+    from schemahub_lib.pipeline.backfill import BackfillOptions
+    from schemahub_lib.pipeline.landing import Landing
     from schemahub_lib.pipeline.workers import Outcome
+
+_source = click.option(
+    "--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange."
+)
+
+
+def _landing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--s3-bucket", help="Bucket in which objects are landed."),
+        click.option("--out", metavar="DIR", help="Folder in place of a bucket."),
+        click.option("--s3-prefix", help="What keys begin with  [default: schemahub/raw_<source>_trades]."),
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice(["jsonl", "parquet"]),
+            default="jsonl",
+            show_default=True,
+            help="What objects hold.",
+        ),
+        click.option(
+            "--compress",
+            type=click.Choice(["none", "gzip", "zstd"]),
+            default="none",
+            show_default=True,
+            help="How objects are packed; Parquet always is, with zstd unless told gzip.",
+        ),
+        click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _landing(
+    source: str, s3_bucket: str | None, out: str | None, s3_prefix: str | None, no_payload: bool, **how: Any
+) -> Landing:
+    from schemahub_lib.landing.names import default_prefix
+    from schemahub_lib.landing.store import open_store
+    from schemahub_lib.pipeline.landing import Landing
+
+    prefix = (s3_prefix or default_prefix(source)).strip("/")
+    return Landing(
+        open_store(bucket=s3_bucket, out=out), prefix, how["format_"], how["compress"], keep_payload=not no_payload
+    )
+
+
+def _settings(options: Globals) -> Settings:
+    from schemahub_lib.config import Settings
+
+    return Settings.load(profile=options.profile, warehouse=options.warehouse, mappings=options.mappings)
+
+
+@command(main_group, "ingest")
+@click.argument("product", required=False)
+@_source
+@click.option("--seed-path", help="Product seed file, in place of the one shipped.")
+@click.option("--limit", type=click.IntRange(1), help="Trades a request  [default, and at most: what the API gives].")
+@click.option("--before", type=click.IntRange(0), help="Only ids above this one, whatever the watermark says.")
+@click.option("--after", type=click.IntRange(0), help="Only ids below this one.")
+@click.option("--skip-checkpoint", is_flag=True, help="Fetch the last minutes anew, whatever the watermark says.")
+@click.option("--cold-start-window", default="45m", show_default=True, help="How far back a new product starts.")
+@click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time.")
+@_landing_options
+def ingest_command(options: Globals, product: str | None, source: str, cold_start_window: str, **values: Any) -> None:
+    """Land what is new of PRODUCT, or of every product in the seed file, as objects; each after its watermark."""
+    import threading
+
+    from schemahub_lib.config import parse_duration
+    from schemahub_lib.pipeline.land_new import MicrobatchOptions, land_new
+    from schemahub_lib.pipeline.progress import Progress
+
+    chosen = MicrobatchOptions(
+        products=(product,) if product else (),
+        cold_start_window=parse_duration(cold_start_window),
+        **{name: values.pop(name) for name in ("seed_path", "limit", "before", "after", "skip_checkpoint", "workers")},
+    )
+    if chosen.before is not None and chosen.after is not None and chosen.after <= chosen.before + 1:
+        raise UsageError(f"no id is above --before {chosen.before} and below --after {chosen.after}")
+    landing = _landing(source, **values)
+    with Progress(live=live(options)) as progress:
+        outcomes = land_new(_settings(options), EXCHANGES[source], chosen, landing, progress, threading.Event())
+    _show(options, outcomes)
 
 
 @command(main_group, "backfill")
-@click.option("--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange.")
+@_source
 @click.option("--products", help="Comma-separated, in the venue's own spelling  [default: the seed file].")
 @click.option("--seed-path", help="Product seed file, in place of the one shipped.")
 @click.option("--since", help="Go back to this time (UTC)  [default: to the first trade].")
 @click.option("--until", help="Begin before the first trade at or after this time (UTC)  [default: now].")
+@click.option(
+    "--to", type=click.Choice(["landing", "raw"]), help="Objects, or the raw table itself  [default: landing]."
+)
 @click.option("--chunk-size", type=click.IntRange(1), default=1000, show_default=True, help="Trades fetched at once.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Products at a time.")
-@click.option(
-    "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Chunks at a time, a product."
-)
-@click.option("--gaps", is_flag=True, help="Only what lies between parts that the raw table covers.")
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Chunks at once, a product.")
+@click.option("--resume", is_flag=True, help="Go on where each product's checkpoint says; --to raw always does.")
+@click.option("--checkpoint-s3", is_flag=True, help="Keep checkpoints beside the objects, not in ./state.")
+@click.option("--gaps", is_flag=True, help="Only what lies between parts that the raw table covers (--to raw).")
 @click.option(
     "--from-archive", "archives", multiple=True, metavar="FILE", help="Load this official bulk file; repeatable."
 )
-@click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON.")
-def backfill_command(options: Globals, source: str, archives: tuple[str, ...], no_payload: bool, **values: Any) -> None:
+@click.option(
+    "--distributed",
+    is_flag=True,
+    help="Fetch on Spark's executors. Helps where they have addresses of their own: limits are per IP address.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be fetched, how long it takes and how big it is.")
+@_landing_options
+def backfill_command(options: Globals, source: str, archives: tuple[str, ...], **values: Any) -> None:
     """Fetch history, from new to old, as objects or straight into raw_<source>_trades."""
+    import threading
+
+    from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
+    from schemahub_lib.pipeline.progress import Journey
+    from schemahub_lib.pipeline.runs import new_run_id
+
+    if archives:
+        return _show(options, _from_archives(options, source, archives, values))
+    since, until = period(values.pop("since"), values.pop("until"))
+    chosen = BackfillOptions(
+        products=names(values.pop("products")),
+        since=since,
+        until=until,
+        keep_payload=not values["no_payload"],
+        **{name: values.pop(name) for name in ("seed_path", "chunk_size", "workers", "concurrency", "gaps")},
+    )
+    to, distributed = values.pop("to"), values.pop("distributed")
+    resume, checkpoint_s3, dry_run = (values.pop(name) for name in ("resume", "checkpoint_s3", "dry_run"))
+    if chosen.gaps and to == "landing":
+        raise UsageError("--gaps are those of the raw table: use it with --to raw")
+    raw = to == "raw" or chosen.gaps
+    if raw and (values["s3_bucket"] or values["out"]):
+        raise UsageError("--to raw writes into the warehouse (--warehouse): leave --s3-bucket and --out out")
+    if dry_run:
+        return _plan(options, source, chosen, raw, values)
+    exchange, stop = EXCHANGES[source], threading.Event()
+    lake = options.lake() if raw or distributed else None
+    cluster = None
+    if distributed and lake is not None:
+        from schemahub_lib.pipeline.distributed import Cluster
+
+        cluster = Cluster(lake.spark, lake.settings.exchange_url(source))
+    with Journey(live=live(options)) as journey:
+        if raw and lake is not None:
+            outcomes = backfill_raw(lake, exchange, chosen, new_run_id(), journey, stop, cluster)
+        else:
+            from schemahub_lib.pipeline.land_history import checkpoints_of, land_history
+
+            landing = _landing(source, **values)
+            outcomes = land_history(
+                _settings(options),
+                exchange,
+                chosen,
+                landing,
+                checkpoints_of(landing, source, beside=checkpoint_s3),
+                journey,
+                stop,
+                resume=resume,
+                cluster=cluster,
+            )
+    if lake is not None:
+        lake.close()
+    _show(options, outcomes)
+
+
+def _plan(options: Globals, source: str, chosen: BackfillOptions, raw: bool, values: dict[str, Any]) -> None:
+    from schemahub_lib import render
+    from schemahub_lib.pipeline.plan import bytes_a_trade, plan
+
+    lake = options.lake() if raw else None
+    size = bytes_a_trade("raw" if raw else values["format_"], values["compress"], keep_payload=not values["no_payload"])
+    plans = plan(_settings(options), EXCHANGES[source], chosen, size, lake)
+    render.show_json(plans) if options.json else render.show_plans(plans)
+
+
+def _from_archives(options: Globals, source: str, archives: tuple[str, ...], values: dict[str, Any]) -> list[Outcome]:
     import threading
     from pathlib import Path
 
     from schemahub_lib.pipeline.archive import load_archives
-    from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
-    from schemahub_lib.pipeline.progress import Journey, Progress
+    from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.runs import new_run_id
 
-    if archives:
-        for option in ("since", "until", "gaps", "seed_path"):
-            if values[option]:
-                raise UsageError(f"--from-archive loads whole files: leave --{option.replace('_', '-')} out")
-        with Progress(live=live(options)) as progress:
-            outcomes = load_archives(
-                options.lake(),
-                EXCHANGES[source],
-                [Path(name) for name in archives],
-                names(values["products"]),
-                new_run_id(),
-                progress,
-                threading.Event(),
-                keep_payload=not no_payload,
+    for option in ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "s3_bucket", "out"):
+        if values[option]:
+            raise UsageError(
+                f"--from-archive loads whole files into the raw table: leave --{option.replace('_', '-')} out"
             )
-        return _show(options, outcomes)
-    since, until = period(values["since"], values["until"])
-    backfill_options = BackfillOptions(
-        products=names(values["products"]),
-        since=since,
-        until=until,
-        keep_payload=not no_payload,
-        **{name: values[name] for name in ("seed_path", "chunk_size", "workers", "concurrency", "gaps")},
-    )
-    with Journey(live=live(options)) as journey:
-        outcomes = backfill_raw(
-            options.lake(), EXCHANGES[source], backfill_options, new_run_id(), journey, threading.Event()
+    with Progress(live=live(options)) as progress:
+        return load_archives(
+            options.lake(),
+            EXCHANGES[source],
+            [Path(name) for name in archives],
+            names(values["products"]),
+            new_run_id(),
+            progress,
+            threading.Event(),
+            keep_payload=not values["no_payload"],
         )
-    _show(options, outcomes)
 
 
 def _show(options: Globals, outcomes: list[Outcome]) -> None:
@@ -82,7 +229,7 @@ def _show(options: Globals, outcomes: list[Outcome]) -> None:
 
 
 @command(main_group, "update-seed")
-@click.option("--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange.")
+@_source
 @click.option("--path", help="Seed file  [default: mappings/product_ids_seed.yaml, or ..._<source>.yaml].")
 @click.option("--fetch", is_flag=True, help="Ask the exchange for its products, as is done without it too.")
 @click.option("--write", is_flag=True, help="Write the file; without it only the difference is shown.")
@@ -94,9 +241,7 @@ def update_seed_command(
 ) -> None:
     """Bring a product seed file up to date with what the exchange offers."""
     from schemahub_lib import render
-    from schemahub_lib.config import Settings
     from schemahub_lib.pipeline.seeds import update_seed
 
-    settings = Settings.load(profile=options.profile, warehouse=options.warehouse)
-    change = update_seed(settings, EXCHANGES[source], path=path, write=write and not dry_run, **choice)
+    change = update_seed(_settings(options), EXCHANGES[source], path=path, write=write and not dry_run, **choice)
     render.show_json(change) if options.json else render.show_seed_change(change)

@@ -118,6 +118,38 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
     _finish(options, lake, reports)
 
 
+@command(run_group, "load")
+@click.argument("source", type=click.Choice(list(EXCHANGES)))
+@click.option("--from", "uri", required=True, help="Folder or s3://bucket/prefix of landed objects.")
+@click.option("--products", help="Comma-separated, in the venue's own spelling  [default: all that are there].")
+def run_load_command(options: Globals, source: str, uri: str, products: str | None) -> None:
+    """Load landed objects into raw_<source>_trades, each exactly once."""
+    import threading
+
+    from schemahub_lib import render
+    from schemahub_lib.landing.store import at_uri
+    from schemahub_lib.pipeline.load import load
+    from schemahub_lib.pipeline.progress import Progress
+    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.workers import exit_code
+
+    store, prefix = at_uri(uri)
+    with Progress(live=live(options)) as progress:
+        outcomes = load(
+            options.lake(),
+            EXCHANGES[source],
+            store,
+            prefix,
+            names(products),
+            new_run_id(),
+            progress,
+            threading.Event(),
+        )
+    render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
+    if code := exit_code(outcomes):
+        raise click.exceptions.Exit(code)
+
+
 def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
     """Print what the run did, stop Spark, and exit with the code the outcome has."""
     from schemahub_lib import render

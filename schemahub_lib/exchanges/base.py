@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -80,8 +80,9 @@ class Exchange(ABC):
     name: ClassVar[str]  # 'coinbase': the source's name in commands, tables and files
     base_url: ClassVar[str]
     time_path: ClassVar[str]  # answers with the exchange's clock: cheap, and proof that it is reached
-    rate_limit: ClassVar[RateLimit]
+    rate_limit: RateLimit  # of one IP address
     page_size: int  # rows asked for at once, at most what the API gives
+    page_weight: ClassVar[int] = 1  # what a page of history costs, in the rate limit's units
     first_position: ClassVar[int]  # no trade stands before it, see `Table.position`
     raw_table: ClassVar[Table]
     fields: ClassVar[tuple[Field, ...]]  # of a trade, as the exchange sends it
@@ -120,6 +121,11 @@ class Exchange(ABC):
         Raises UnexpectedResponse, also when the tape seems to end before `high`.
         """
 
+    def count(self, product: str, low: int, high: int) -> Flow[int | None]:
+        """About how many trades there are at the positions `low..high`; None where nothing tells."""
+        yield from ()
+        return high - low + 1
+
     @abstractmethod
     def trouble(self, response: Response) -> Trouble | None:
         """What `response` reports as wrong, in the exchange's own way of saying it; None for a good answer."""
@@ -132,6 +138,12 @@ class Exchange(ABC):
         """The same exchange, asked for at most `rows` trades at once (never more than it gives)."""
         other = copy(self)
         other.page_size = min(rows, self.page_size)
+        return other
+
+    def with_share(self, tasks: int) -> Self:
+        """The same exchange with what one of `tasks` may ask, when all of them count as one."""
+        other = copy(self)
+        other.rate_limit = replace(self.rate_limit, units=self.rate_limit.units / tasks, burst=1)
         return other
 
     def pause_after(self, response: Response) -> float:
@@ -177,11 +189,11 @@ class Exchange(ABC):
                     return page[:place], True
         return page, False
 
-    def positions(self, page: Page) -> list[int]:
-        """Where a page's trades stand in their stream."""
+    def positions(self, columns: Mapping[str, Sequence[Value]]) -> list[int]:
+        """Where trades stand in their stream, from the columns of a page."""
         if self.raw_table.position == "id":
-            return [int(str(shown)) for shown in page.columns[self.id_column]]
-        return [self.time_of(shown) for shown in page.columns[self.time_column]]
+            return [int(str(shown)) for shown in columns[self.id_column]]
+        return [self.time_of(shown) for shown in columns[self.time_column]]
 
     def page(self, page: Rows, product: str, cursor: str) -> Page:
         """What is handed on of rows: the trades, with the product they are of."""

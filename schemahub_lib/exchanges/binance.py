@@ -45,6 +45,7 @@ class Binance(Exchange):
     # The whole minute's weight may come at once; a small burst keeps room for others behind the same IP.
     rate_limit = RateLimit(units=6000, seconds=60, burst=600)
     page_size = 1000
+    page_weight = 25
     first_position = 0
     id_column = "id"
     symbol_column = "symbol"
@@ -147,7 +148,7 @@ class Binance(Exchange):
 
     def head(self, product: str) -> Flow[int | None]:
         params: dict[str, str | int] = {"symbol": product, "limit": 1}
-        found = self._read((yield from ask(Request(HISTORY, params, weight=25, product=product))))
+        found = self._read((yield from ask(Request(HISTORY, params, weight=self.page_weight, product=product))))
         return max(_ids(found), default=None)
 
     def position_at(self, product: str, when: datetime) -> Flow[int | None]:
@@ -190,7 +191,7 @@ class Binance(Exchange):
 
     def _from_id(self, symbol: str, from_id: int) -> Flow[Rows]:
         params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
-        request = Request(HISTORY, params, weight=25, product=symbol)
+        request = Request(HISTORY, params, weight=self.page_weight, product=symbol)
         another = replace(request, params=params | {"fromId": max(from_id - 1, 0)})
 
         def judge(found: Rows) -> Verdict:
@@ -239,7 +240,7 @@ class Binance(Exchange):
     def pause_after(self, response: Response) -> float:
         """To the end of the exchange's minute, when it has counted nearly all of the minute's weight."""
         used = response.headers.get("x-mbx-used-weight-1m", "0")
-        if not is_integer(used) or int(used) < 0.95 * self.rate_limit.units:
+        if not is_integer(used) or int(used) < 0.95 * Binance.rate_limit.units:
             return 0.0
         try:
             return 60.0 - parsedate_to_datetime(response.headers["date"]).second

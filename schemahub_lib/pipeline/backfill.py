@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import ExchangeError, Interrupted
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Rejected
+from schemahub_lib.pipeline import distributed
 from schemahub_lib.pipeline.clients import open_client
-from schemahub_lib.pipeline.history import Piece, walk
+from schemahub_lib.pipeline.distributed import Cluster
+from schemahub_lib.pipeline.history import Piece, fetch, walk
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
@@ -65,8 +68,29 @@ def wanted_range(
     return (low, high) if low <= high else None
 
 
+def pieces(
+    client: HttpClient,
+    exchange: Exchange,
+    product: str,
+    ranges: Intervals,
+    concurrency: int,
+    cluster: Cluster | None,
+) -> Iterator[Piece]:
+    """A product's history, fetched by this process or by a cluster's executors."""
+    if cluster is None:
+        return walk(exchange, ranges, partial(fetch, client, exchange, product), at_once=concurrency)
+    fetch_there = partial(cluster.fetch, exchange, product)
+    return walk(exchange, ranges, fetch_there, at_once=cluster.slots, pages=distributed.PAGES)
+
+
 def backfill_raw(
-    lake: Lake, exchange: Exchange, options: BackfillOptions, run_id: str, journey: Journey, stop: threading.Event
+    lake: Lake,
+    exchange: Exchange,
+    options: BackfillOptions,
+    run_id: str,
+    journey: Journey,
+    stop: threading.Event,
+    cluster: Cluster | None = None,
 ) -> list[Outcome]:
     """Fetch what a raw table does not cover yet, and record the run.
 
@@ -81,14 +105,14 @@ def backfill_raw(
 
         def fill(product: str, outcome: Outcome) -> None:
             stream = state.streams.get(product, Stream(None))
-            ranges = _missing(client, exchange, product, stream, options)
+            ranges = missing_ranges(client, exchange, product, stream, options)
             if not ranges:
                 outcome.status = "nothing new"
                 return
             journey.begin(product, sum(high - low + 1 for low, high in ranges))
             batch = _Batch(lake, exchange, run_id, outcome, options.keep_payload)
             try:
-                for piece in walk(client, exchange, product, ranges, options.concurrency):
+                for piece in pieces(client, exchange, product, ranges, options.concurrency, cluster):
                     batch.add(piece)
                     journey.advance(product, piece.high - piece.low + 1, piece.rows)
                     if batch.rows >= BATCH_ROWS:
@@ -125,7 +149,7 @@ def _tell(report: Report, client: HttpClient, outcomes: Sequence[Outcome]) -> No
         report.status = "nothing_new"
 
 
-def _missing(
+def missing_ranges(
     client: HttpClient, exchange: Exchange, product: str, stream: Stream, options: BackfillOptions
 ) -> Intervals:
     """What to fetch: from the newest trade down, or from where ingest began, without what is covered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,47 +37,82 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class _TooMany:
+class TooMany:
     """A piece given up because it has more than a piece may have: it had `rows` trades up to `reached`."""
 
     rows: int
     reached: int
 
 
+Fetched = list[Page] | TooMany
+
+
+def fetch(client: HttpClient, exchange: Exchange, product: str, low: int, high: int) -> Fetched:
+    """The pages of one piece, or word that it is too wide. Raises ExchangeError, Interrupted."""
+    for attempt in range(TRIES):
+        try:
+            return _try(client, exchange, product, low, high)
+        except UnexpectedResponse as error:
+            if attempt == TRIES - 1:
+                raise
+            log.debug("%s; asking again", error)
+    raise AssertionError("not reached")
+
+
+def _try(client: HttpClient, exchange: Exchange, product: str, low: int, high: int) -> Fetched:
+    pages: list[Page] = []
+    for page in client.pages(exchange.between(product, low, high)):
+        pages.append(page)
+        if len(pages) >= MOST_PAGES and any(map(len, pages)):
+            reached = exchange.positions(next(page.columns for page in reversed(pages) if len(page)))[-1]
+            if reached < high:
+                return TooMany(sum(map(len, pages)), reached)
+    return pages
+
+
 def walk(
-    client: HttpClient, exchange: Exchange, product: str, ranges: Intervals, concurrency: int = 1
+    exchange: Exchange,
+    ranges: Intervals,
+    fetch: Callable[[int, int], Fetched],
+    *,
+    at_once: int = 1,
+    pages: int | None = None,
 ) -> Iterator[Piece]:
     """The pieces of some closed ranges of positions, from the newest to the oldest; nothing of a range is left out.
 
-    There must be a trade at or after the end of each range. Pieces with ids are a page wide and fetched `concurrency`
-    at once; those with times are fetched one after the other, as wide as makes some pages. Where trades are rare, or
-    ids were skipped, pieces grow. Raises ExchangeError, Interrupted.
+    There must be a trade at or after the end of each range. `fetch` is called in threads, `at_once` of them where
+    positions are ids; where they are times one piece follows the other. A piece is as wide as makes `pages` pages: one
+    for ids, some for times. Where trades are rare, or ids were skipped, pieces grow. Raises what `fetch` raises.
     """
+    way = _Walk(exchange, fetch, at_once, pages)
     for low, high in reversed(ranges):
-        yield from _Walk(client, exchange, product, concurrency).down(low, high)
+        yield from way.down(low, high)
 
 
 class _Walk:
-    def __init__(self, client: HttpClient, exchange: Exchange, product: str, concurrency: int) -> None:
-        self.client, self.exchange, self.product = client, exchange, product
+    def __init__(
+        self, exchange: Exchange, fetch: Callable[[int, int], Fetched], at_once: int, pages: int | None
+    ) -> None:
         self.by_id = exchange.raw_table.position == "id"
-        self.at_once = concurrency if self.by_id else 1
-        self.width = exchange.page_size if self.by_id else HOUR
+        self.fetch = fetch
+        self.at_once = at_once if self.by_id else 1
+        self.rows_wanted = exchange.page_size * (pages or (1 if self.by_id else PAGES))
+        self.width = self.rows_wanted if self.by_id else HOUR
 
     def down(self, low: int, high: int) -> Iterator[Piece]:
-        ahead: deque[tuple[int, int, Future[list[Page] | _TooMany]]] = deque()
-        pool = ThreadPoolExecutor(self.at_once, f"fetch-{self.product}")
+        ahead: deque[tuple[int, int, Future[Fetched]]] = deque()
+        pool = ThreadPoolExecutor(self.at_once, "fetch")
         try:
             next_high = high
             while next_high >= low or ahead:
                 while next_high >= low and len(ahead) < self.at_once:
                     start = max(low, next_high - self.width + 1)
-                    ahead.append((start, next_high, pool.submit(self._fetch, start, next_high)))
+                    ahead.append((start, next_high, pool.submit(self.fetch, start, next_high)))
                     next_high = start - 1
                 start, end, fetched = ahead.popleft()
                 found = fetched.result()
-                if isinstance(found, _TooMany):
-                    self.width = max((found.reached - start + 1) * self._rows_wanted // found.rows, 1)
+                if isinstance(found, TooMany):
+                    self.width = max((found.reached - start + 1) * self.rows_wanted // found.rows, 1)
                     for _, _, wider in ahead:
                         wider.cancel()
                     ahead.clear()
@@ -90,37 +125,12 @@ class _Walk:
             # A thread may wait for an answer that is slow to come; whoever stops does not wait for it.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def _rows_wanted(self) -> int:
-        return self.exchange.page_size * (1 if self.by_id else PAGES)
-
     def _adapt(self, piece: Piece) -> None:
         width = piece.high - piece.low + 1
         if not piece.rows:
             self.width = max(self.width, width * WIDER)
         elif self.by_id:
-            self.width = self.exchange.page_size
+            self.width = self.rows_wanted
         else:
-            fitting = width * self._rows_wanted // piece.rows
+            fitting = width * self.rows_wanted // piece.rows
             self.width = max(min(fitting, width * WIDER), width // WIDER, 1)
-
-    def _fetch(self, low: int, high: int) -> list[Page] | _TooMany:
-        """Runs in a thread of the pool."""
-        for attempt in range(TRIES):
-            try:
-                return self._try(low, high)
-            except UnexpectedResponse as error:
-                if attempt == TRIES - 1:
-                    raise
-                log.debug("%s; asking again", error)
-        raise AssertionError("not reached")
-
-    def _try(self, low: int, high: int) -> list[Page] | _TooMany:
-        pages: list[Page] = []
-        for page in self.client.pages(self.exchange.between(self.product, low, high)):
-            pages.append(page)
-            if len(pages) >= MOST_PAGES and any(map(len, pages)):
-                reached = self.exchange.positions(next(page for page in reversed(pages) if len(page)))[-1]
-                if reached < high:
-                    return _TooMany(sum(map(len, pages)), reached)
-        return pages

@@ -20,9 +20,14 @@ _MILLISECONDS_END = 10**14  # larger epoch values are microseconds
 
 
 def to_arrow(
-    table: Table, columns: Columns, *, source: str, fetched_at: datetime, keep_payload: bool = True
+    table: Table,
+    columns: Columns,
+    *,
+    source: str,
+    fetched_at: datetime | Sequence[datetime],
+    keep_payload: bool = True,
 ) -> tuple[pa.Table, list[Rejected]]:
-    """Cast the columns of a page to the raw table's types.
+    """Cast the columns of a page to the raw table's types. `fetched_at` is one time for all rows, or one for each.
 
     Returns the batch (columns in table order, rows in the order given) and the rows that do not fit, each with the
     column, the value and the type it should have had.
@@ -42,10 +47,14 @@ def to_arrow(
                     reason = f"{column.name} is {value!r}, not a {column.type}"
                     bad.setdefault(place, Rejected(reason, str(columns[RAW_PAYLOAD.name][place])))
         good = {name: [v for place, v in enumerate(values) if place not in bad] for name, values in columns.items()}
+        if not isinstance(fetched_at, datetime):
+            fetched_at = [moment for place, moment in enumerate(fetched_at) if place not in bad]
         return _cast(table, good, source, fetched_at, keep_payload), [bad[place] for place in sorted(bad)]
 
 
-def _cast(table: Table, columns: Columns, source: str, fetched_at: datetime, keep_payload: bool) -> pa.Table:
+def _cast(
+    table: Table, columns: Columns, source: str, fetched_at: datetime | Sequence[datetime], keep_payload: bool
+) -> pa.Table:
     import pyarrow as pa
 
     rows = len(columns[RAW_PAYLOAD.name])
@@ -54,7 +63,9 @@ def _cast(table: Table, columns: Columns, source: str, fetched_at: datetime, kee
         if column == SOURCE:
             array = pa.repeat(pa.scalar(source), rows)
         elif column == INGEST_TS:
-            array = pa.repeat(pa.scalar(fetched_at, arrow_type("TIMESTAMP")), rows)
+            kind = arrow_type("TIMESTAMP")
+            one = isinstance(fetched_at, datetime)
+            array = pa.repeat(pa.scalar(fetched_at, kind), rows) if one else pa.array(fetched_at, kind)
         elif column == RAW_PAYLOAD and not keep_payload:
             array = pa.nulls(rows, pa.string())
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schemahub_lib.exchanges.fields import since_epoch
@@ -12,7 +12,7 @@ from schemahub_lib.schemas import Table
 from schemahub_lib.tables.batches import newest
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, Published, publish
-from schemahub_lib.tables.state import Intervals, State, Stream, cover
+from schemahub_lib.tables.state import Intervals, State, Stream, cover, read_loaded, write_loaded
 from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -83,8 +83,11 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
     return publish(lake, table.name, run_id, write)
 
 
-def append_history(lake: Lake, table: Table, run_id: str, parts: Mapping[str, History]) -> Published[Appended]:
-    """Publish trades that were fetched out of turn; no watermark moves, what they cover is noted with them.
+def append_history(
+    lake: Lake, table: Table, run_id: str, parts: Mapping[str, History], loaded: Mapping[str, str] | None = None
+) -> Published[Appended]:
+    """Publish trades that were fetched out of turn; no watermark moves, what they cover is noted with them, and so are
+    the objects that they were `loaded` from (version by URI).
 
     Rows at positions that the table's own state covers by then are left out, and so are those at a grain of which it
     covers a part: that grain stays uncovered. Where nothing of a part is new, nothing is published. Raises
@@ -107,7 +110,12 @@ def append_history(lake: Lake, table: Table, run_id: str, parts: Mapping[str, Hi
             if covered != base.covered or rows.num_rows:
                 moved[name] = Stream(base.watermark, covered)
                 kept.append(rows.sort_by(_roles(table)[1]))
-        return _draft(state, moved, kept, duplicates)
+        draft = _draft(state, moved, kept, duplicates)
+        if loaded:
+            found = lake.ensure(table)
+            pointer = write_loaded(found, {**read_loaded(found, state), **loaded})
+            return replace(draft, state=replace(draft.state or state, loaded=pointer))
+        return draft
 
     return publish(lake, table.name, run_id, write)
 

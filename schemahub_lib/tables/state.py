@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -60,11 +60,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Pointer:
+    """A file beside a table's metadata and the sha256 of its content."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class State:
-    """What a table's head holds: streams of a raw table, or the last unified snapshot of each raw table."""
+    """What a table's head holds: streams of a raw table, or the last unified snapshot of each raw table.
+
+    `loaded` points at the ledger of the landed objects that were loaded: it may be long, and few publishes change it.
+    """
 
     streams: Mapping[str, Stream] = field(default_factory=dict)
     sources: Mapping[str, int] = field(default_factory=dict)
+    loaded: Pointer | None = None
 
     def with_streams(self, streams: Mapping[str, Stream]) -> State:
         return replace(self, streams={**self.streams, **streams})
@@ -79,6 +91,7 @@ class State:
             for name, stream in sorted(self.streams.items())
         }
         document = {"version": 2, "streams": streams, "sources": dict(sorted(self.sources.items()))}
+        document |= {"loaded": asdict(self.loaded)} if self.loaded else {}
         return json.dumps(document, separators=(",", ":")).encode()
 
     @classmethod
@@ -94,7 +107,7 @@ class State:
                 for name, stream in streams.items()
                 if stream.watermark is not None
             }
-        return cls(streams, document["sources"])
+        return cls(streams, document["sources"], Pointer(**document["loaded"]) if "loaded" in document else None)
 
 
 def _mark_json(watermark: Watermark | None) -> dict[str, Any]:
@@ -130,12 +143,29 @@ def cover(covered: Intervals, low: int, high: int) -> Intervals:
 
 def write_state(table: IcebergTable, state: State) -> dict[str, str]:
     """Write the state file and return the snapshot properties that point at it."""
-    body = state.to_json()
+    pointer = _write_file(table, state.to_json())
+    return {STATE_FILE: pointer.file, STATE_SHA256: pointer.sha256}
+
+
+def write_loaded(table: IcebergTable, objects: Mapping[str, str]) -> Pointer:
+    """Write the ledger of loaded objects: the version of each by its URI."""
+    return _write_file(table, json.dumps(dict(sorted(objects.items())), separators=(",", ":")).encode())
+
+
+def read_loaded(table: IcebergTable, state: State) -> dict[str, str]:
+    """The version of each loaded object by its URI. Raises StateCorrupt."""
+    if state.loaded is None:
+        return {}
+    objects: dict[str, str] = json.loads(_read_file(table, state.loaded))
+    return objects
+
+
+def _write_file(table: IcebergTable, body: bytes) -> Pointer:
     # Iceberg's orphan-file removal passes over names that begin with an underscore.
     path = f"{table.location()}/metadata/_schemahub/{uuid4()}.json"
     with table.io.new_output(path).create() as file:
         file.write(body)
-    return {STATE_FILE: path, STATE_SHA256: hashlib.sha256(body).hexdigest()}
+    return Pointer(path, hashlib.sha256(body).hexdigest())
 
 
 def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
@@ -150,7 +180,7 @@ def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
     while snapshot is not None:
         properties = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
         if STATE_FILE in properties:
-            return _read_file(table, properties[STATE_FILE], properties[STATE_SHA256])
+            return State.from_json(_read_file(table, Pointer(properties[STATE_FILE], properties[STATE_SHA256])))
         parent = snapshot.parent_snapshot_id
         snapshot = table.snapshot_by_id(parent) if parent is not None else None
     if newest is not None and newest.summary and int(newest.summary.get("total-records") or 0):
@@ -158,8 +188,8 @@ def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
     return State()
 
 
-def _read_file(table: IcebergTable, path: str, sha256: str) -> State:
-    name = ".".join(table.name())
+def _read_file(table: IcebergTable, pointer: Pointer) -> bytes:
+    name, path = ".".join(table.name()), pointer.file
     try:
         with table.io.new_input(path).open() as file:
             body: bytes = file.read()
@@ -167,6 +197,6 @@ def _read_file(table: IcebergTable, path: str, sha256: str) -> State:
         raise StateCorrupt(f"the state file of {name} cannot be read: {path} ({error})") from error
     except OSError as error:  # of the network or the store: the file may well be there
         raise SchemaHubError(f"the state file of {name} cannot be read now: {path} ({error}); run again") from error
-    if hashlib.sha256(body).hexdigest() != sha256:
+    if hashlib.sha256(body).hexdigest() != pointer.sha256:
         raise StateCorrupt(f"the state file of {name} was altered after it was written: {path}")
-    return State.from_json(body)
+    return body

@@ -126,7 +126,7 @@ def test_ranges_of_history_add_up_to_the_tape_wherever_they_are_cut(venue, trade
     got = []
     for low, high in zip([first - 3, *(end + 1 for end in ends)], ends, strict=False):
         pages = venue.between(tape, low, high)
-        assert all(low <= position <= high for page in pages for position in venue.exchange.positions(page))
+        assert all(low <= position <= high for page in pages for position in venue.exchange.positions(page.columns))
         got += records_of(pages)
     assert [venue.seen(record) for record in got] == [venue.shown(tape, t) for t in trades]
     ids = [record[venue.exchange.id_column] for record in got]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.errors import UnexpectedResponse
-from schemahub_lib.pipeline.history import MOST_PAGES, walk
+from schemahub_lib.pipeline.history import MOST_PAGES, fetch, walk
 from tests.contract.test_contract import START_NS, a_tape, even, page_sizes, shapes
 
 HOUR = 3_600_000_000_000
 
 
 def pieces_of(venue, tape, ranges, concurrency=3):
-    return list(walk(venue.client(tape), venue.exchange, venue.symbol, ranges, concurrency))
+    one = partial(fetch, venue.client(tape), venue.exchange, venue.symbol)
+    return list(walk(venue.exchange, ranges, one, at_once=concurrency))
 
 
 def whole(venue, tape):

@@ -1,0 +1,226 @@
+"""`ingest`: what is new of each product, landed as objects, after a watermark that lies beside them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import CheckpointCorrupt, Conflict, ExchangeError, Interrupted, UsageError
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.exchanges.fields import moment, since_epoch
+from schemahub_lib.http.client import HttpClient
+from schemahub_lib.http.messages import Page
+from schemahub_lib.landing.checkpoints import Checkpoint, Checkpoints
+from schemahub_lib.landing.claim import Claim
+from schemahub_lib.landing.names import watermark_key
+from schemahub_lib.pipeline.clients import open_client
+from schemahub_lib.pipeline.landed import survey
+from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
+from schemahub_lib.pipeline.products import spelled, wanted_products
+from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.workers import Outcome, for_each
+from schemahub_lib.watermark import Watermark
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MicrobatchOptions:
+    """Which trades to land: after each product's watermark, or, where there is none, of the cold-start window.
+
+    `limit` is how many are asked for at once. `before` and `after` are ids that bound them from below and from above,
+    in Coinbase's words. With `skip_checkpoint` the watermark does not count.
+    """
+
+    products: Sequence[str] = ()
+    seed_path: str | None = None
+    limit: int | None = None
+    before: int | None = None
+    after: int | None = None
+    skip_checkpoint: bool = False
+    cold_start_window: timedelta = timedelta(minutes=45)
+    workers: int = 4
+
+
+def land_new(
+    settings: Settings,
+    exchange: Exchange,
+    options: MicrobatchOptions,
+    landing: Landing,
+    progress: Progress,
+    stop: threading.Event,
+) -> list[Outcome]:
+    """Land what is new of each product, then move its watermark: a crash between the two lands the same object again.
+
+    One product's failure is in its outcome. Raises Interrupted, UsageError, ExchangeUnavailable.
+    """
+    if exchange.raw_table.position == "time" and (options.before is not None or options.after is not None):
+        raise UsageError(f"{exchange.name} pages by time: --before and --after, which are trade ids, cannot be used")
+    if options.limit is not None:
+        exchange = exchange.in_pages_of(options.limit)
+    names = wanted_products(exchange, options.products, options.seed_path)
+    watermarks = Checkpoints(landing.store, exchange.name, partial(watermark_key, landing.prefix))
+    with open_client(settings, exchange, stop) as client:
+
+        def work(product: str, outcome: Outcome) -> None:
+            _Microbatch(client, exchange, options, landing, watermarks, progress, outcome).run()
+
+        outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
+        try:
+            for_each(outcomes, options.workers, stop, work)
+        except Interrupted:
+            raise Interrupted("stopped; what was landed stays, and the next run goes on after it") from None
+    return outcomes
+
+
+class _Microbatch:
+    """What is new of one product."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        exchange: Exchange,
+        options: MicrobatchOptions,
+        landing: Landing,
+        watermarks: Checkpoints,
+        progress: Progress,
+        outcome: Outcome,
+    ) -> None:
+        self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
+        self.watermarks, self.progress, self.outcome = watermarks, progress, outcome
+        self.product = outcome.product
+        self.objects = Objects(landing, exchange, outcome)
+        self.held: Claim | None = None
+        self.known: Watermark | None = None  # what stands in the watermark's file
+        self.reached: Watermark | None = None
+        self.first: int | None = None  # position
+
+    def run(self) -> None:
+        self.known = self._load()
+        start = self._start()
+        with ExitStack() as claim:
+            try:
+                for page in self._pages(start):
+                    if self.held is None:
+                        self.held = self._claim(claim)
+                    self._add(page)
+                    if self.objects.rows + self.exchange.page_size > MOST_ROWS or self.objects.size >= MOST_BYTES:
+                        self._commit()
+            except (ExchangeError, Interrupted):
+                self._commit()
+                raise
+            except BaseException:
+                self.objects.abort()
+                raise
+            self._commit()
+        if not self.outcome.objects and not self.outcome.set_aside:
+            self.outcome.status = "nothing new"
+
+    def _start(self) -> Watermark | datetime:
+        if self.options.before is not None:
+            after = str(self.options.before)
+            return Watermark(after, moment(0), after)
+        if self.options.skip_checkpoint or self.known is None:
+            return datetime.now(UTC) - self.options.cold_start_window
+        return self.known
+
+    def _pages(self, start: Watermark | datetime) -> Iterator[Page]:
+        for page in self.client.pages(self.exchange.trades(self.product, start)):
+            if self.options.after is not None and len(page):
+                places = self.exchange.positions(page.columns)
+                kept = sum(place < self.options.after for place in places)
+                if kept < len(page):
+                    columns = {name: values[:kept] for name, values in page.columns.items()}
+                    yield replace(
+                        page, columns=columns, cursor=str(places[kept - 1] if kept else self.options.after - 1)
+                    )
+                    return
+            yield page
+
+    def _claim(self, claim: ExitStack) -> Claim:
+        """From the first trade on nobody else lands this product; and nobody may have done so meanwhile."""
+        held = claim.enter_context(claimed(self.landing, self.exchange, self.product))
+        if self._load() != self.known:
+            raise Conflict(f"another ingest landed trades of {self.product} meanwhile; the next run goes on after it")
+        return held
+
+    def _add(self, page: Page) -> None:
+        self.objects.add(page)
+        self.progress.add(self.exchange.name, self.product, len(page))
+        before = self.reached or (None if self.options.skip_checkpoint or self.options.before else self.known)
+        if not len(page):
+            self.reached = before and replace(before, cursor=page.cursor)
+            return
+        places = self.exchange.positions(page.columns)
+        self.first = places[0] if self.first is None else self.first
+        last_id = str(page.columns[self.exchange.id_column][-1])
+        last = self.exchange.time_of(page.columns[self.exchange.time_column][-1])
+        tail: tuple[str, ...] = ()
+        if not last_id.isdecimal():
+            same = [
+                str(i) for i, place in zip(page.columns[self.exchange.id_column], places, strict=True) if place == last
+            ]
+            tail = tuple(sorted({*same, *(before.tail if before and since_epoch(before.last_ts) == last else ())}))
+        self.reached = Watermark(last_id, moment(last), page.cursor, tail)
+
+    def _commit(self) -> None:
+        if self.held is None or not self.objects.waiting:
+            return
+        self.held.check()
+        self.objects.commit()
+        if self.reached is None:
+            return
+        self.outcome.last_trade_id = self.reached.last_trade_id
+        if not self._connects(self.reached):
+            log.warning(
+                "%s %s: what was landed does not go on where the watermark is, so that stays at trade %s",
+                *(self.exchange.name, self.product, self.known and self.known.last_trade_id),
+            )
+            return
+        mark = self.reached
+        details = {
+            "source": self.exchange.name,
+            "product": self.product,
+            "last_ts": mark.last_ts.isoformat(),
+            "cursor": mark.cursor,
+        } | ({"tail": list(mark.tail)} if mark.tail else {})
+        self.watermarks.save(self.product, Checkpoint(mark.last_trade_id, None, datetime.now(UTC), details))
+        self.known = mark
+
+    def _connects(self, reached: Watermark) -> bool:
+        """Whether the watermark may move to `reached`: forward, and over no trade that was not landed."""
+        if self.known is None or self.first is None:
+            return True
+        if self.exchange.raw_table.position == "id":
+            known, now = int(self.known.last_trade_id), int(reached.last_trade_id)
+        else:
+            known, now = since_epoch(self.known.last_ts), since_epoch(reached.last_ts)
+        asked = self.options.skip_checkpoint or self.options.before is not None
+        return now >= known and (not asked or self.first <= known + 1)
+
+    def _load(self) -> Watermark | None:
+        try:
+            found = self.watermarks.load(self.product)
+        except CheckpointCorrupt as error:
+            log.warning("%s; reading what has landed instead", error)
+            return self._from_objects()
+        if found is None:
+            return None
+        details = found.details
+        last_ts = datetime.fromisoformat(details["last_ts"]) if "last_ts" in details else found.last_updated
+        cursor = details.get("cursor") or self.exchange.resume_cursor(found.last_trade_id, last_ts)
+        return Watermark(found.last_trade_id, last_ts, cursor, tuple(details.get("tail", ())))
+
+    def _from_objects(self) -> Watermark | None:
+        landed = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
+        if landed is None:
+            return None
+        last_id, last_ts = landed.newest[-1], landed.newest_ts
+        tail = () if last_id.isdecimal() else landed.newest
+        return Watermark(last_id, last_ts, self.exchange.resume_cursor(last_id, last_ts), tail)

@@ -1,0 +1,74 @@
+"""What a backfill would fetch, how long that takes at the exchange's rate limit, and how big it becomes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import ExchangeError
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.http.limits import PACE
+from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges
+from schemahub_lib.pipeline.clients import open_client
+from schemahub_lib.pipeline.products import spelled, wanted_products
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.state import Stream, read_state
+
+# Bytes a trade, as measured by the benchmark `landing_size`.
+_SIZES = {"none": 360.0, "gzip": 37.0, "zstd": 31.0, "parquet": 27.0, "raw": 46.0}
+_SIZES_WITHOUT_PAYLOAD = {"none": 205.0, "gzip": 24.0, "zstd": 20.0, "parquet": 11.0, "raw": 17.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One product's part. `newest` is the position of its newest trade; `trades` and all that follows from it are
+    estimates, None where the exchange gives nothing to go by. `seconds` is at the rate limit, alone."""
+
+    product: str
+    newest: int | None = None
+    trades: int | None = None
+    requests: int | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+    error: str | None = None
+
+
+def bytes_a_trade(format: str, compress: str, *, keep_payload: bool) -> float:
+    """About how much room a trade takes: in the raw table ('raw'), in Parquet, or in JSON lines."""
+    sizes = _SIZES if keep_payload else _SIZES_WITHOUT_PAYLOAD
+    return sizes[compress if format == "jsonl" else format]
+
+
+def plan(
+    settings: Settings, exchange: Exchange, options: BackfillOptions, size: float, lake: Lake | None
+) -> list[Plan]:
+    """The parts of all products. With a lake, only what its raw table does not cover. Writes nothing.
+
+    `size` is in bytes a trade. Raises UsageError, ExchangeUnavailable.
+    """
+    exchange = exchange.in_pages_of(options.chunk_size)
+    names = wanted_products(exchange, options.products, options.seed_path)
+    table = lake.find(exchange.raw_table.name) if lake else None
+    streams = read_state(table).streams if table else {}
+    limit = exchange.rate_limit
+    plans = []
+    with open_client(settings, exchange, threading.Event()) as client:
+        for product in spelled(exchange, client, names)[0]:
+            try:
+                stream = streams.get(product, Stream(None))
+                newest = client.ask(exchange.head(product))
+                ranges = missing_ranges(client, exchange, product, stream, options)
+                counts = [client.ask(exchange.count(product, low, high)) for low, high in ranges]
+            except ExchangeError as error:
+                plans.append(Plan(product, error=str(error)))
+                continue
+            if None in counts:
+                plans.append(Plan(product, newest))
+                continue
+            trades = sum(count or 0 for count in counts)
+            requests = math.ceil(trades / exchange.page_size)
+            seconds = requests * exchange.page_weight * limit.seconds / limit.units / PACE
+            plans.append(Plan(product, newest, trades, requests, seconds, round(trades * size)))
+    return plans
