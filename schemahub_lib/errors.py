@@ -9,6 +9,9 @@ SchemaHubError                 exit code 1
 │   └── UnexpectedResponse        the answer is not what the API documents; nothing of the page was kept
 ├── PublishRefused                another run kept publishing first; nothing was written. Run again
 ├── StateCorrupt                  a watermark state file is missing or altered; see the message for the rebuild
+├── CheckpointCorrupt             a landing checkpoint was no checkpoint and was set aside; rebuild it from the objects
+├── Conflict                      another writer changed a file first; nothing was overwritten. Stop one of the two
+├── StoreError                    a folder or bucket cannot be read or written; mend what the message names, run again
 └── Interrupted                130  Ctrl-C; what was published stays, the rest is fetched by the next run
 """
 
@@ -74,6 +77,18 @@ class PublishRefused(SchemaHubError):
 
 
 class StateCorrupt(SchemaHubError):
+    pass
+
+
+class CheckpointCorrupt(SchemaHubError):
+    pass
+
+
+class Conflict(SchemaHubError):
+    pass
+
+
+class StoreError(SchemaHubError):
     pass
 
 
