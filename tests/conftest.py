@@ -1,9 +1,12 @@
-"""Fixtures every folder shares: one warm Spark, lakes in temporary folders."""
+"""Fixtures every folder shares: one warm Spark, lakes in temporary folders, S3 on loopback."""
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,3 +73,51 @@ def aws() -> Iterator[dict[str, str]]:
     server.terminate()
     server.wait()
     server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """SeaweedFS on loopback, as environment variables: an S3 that checks signatures, on which writers really race."""
+    folder = tmp_path_factory.mktemp("seaweed")
+    environment = AWS | {"AWS_SECRET_ACCESS_KEY": "seaweed"}
+    keys = {"accessKey": environment["AWS_ACCESS_KEY_ID"], "secretKey": environment["AWS_SECRET_ACCESS_KEY"]}
+    identity = {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    listening = ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc", "s3")
+    ports = dict(zip(listening, _free_ports(len(listening)), strict=True))
+    server = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("weed"),
+            *("server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
+            *("-volume.max=1000", "-master.volumeSizeLimitMB=64"),  # each bucket takes several volumes
+            *("-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *(f"-{name if 'port' in name else f'{name}.port'}={port}" for name, port in ports.items()),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(ports["s3"], server)
+        yield environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}"}
+    finally:
+        server.kill()  # its orderly way out takes half a minute
+        server.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    found = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in found]
+    for one in found:
+        one.close()
+    return ports
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError("SeaweedFS did not come up")

@@ -157,7 +157,7 @@ class S3Store:
             exceptions.TokenRetrievalError,
         ) as error:
             raise StoreError(f"{where}: {error}; {_CREDENTIALS}") from error
-        except exceptions.HTTPClientError as error:
+        except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
             raise StoreError(f"{where}: {error}; see to the network and AWS_ENDPOINT_URL, then run again") from error
         except exceptions.BotoCoreError as error:
             raise StoreError(f"{where}: {error}; see to the AWS settings, then run again") from error
