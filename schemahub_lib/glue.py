@@ -21,7 +21,11 @@ GLUE_ARGUMENTS = frozenset(
         "scriptLocation executor-cores RedshiftTempDir enable-job-insights enable-observability-metrics"
     ).split()
 )
-_FLAGS = frozenset(("no-payload", "dry-run", "quiet", "json", "verbose", "fail-on-partial"))
+_FLAGS = frozenset(
+    (
+        "no-payload dry-run quiet json verbose fail-on-partial resume checkpoint-s3 gaps distributed skip-checkpoint"
+    ).split()
+)
 
 
 def run_job(command: Sequence[str], argv: Sequence[str]) -> int:

@@ -76,19 +76,19 @@ def test_every_script_in_jobs_has_its_parameters() -> None:
 
 @pytest.mark.parametrize("name", sorted(PARAMS["jobs"]))
 def test_glue_would_accept_the_job(name: str) -> None:
-    defaults, job = PARAMS["defaults"], PARAMS["jobs"][name]
+    job = PARAMS["defaults"] | PARAMS["jobs"][name]
     request = {
         "Name": name,
         "Description": job["description"],
         "Role": "arn:aws:iam::123456789012:role/schemahub",
         "Command": {"Name": "glueetl", "ScriptLocation": f"s3://bucket/{job['script']}", "PythonVersion": "3"},
-        "DefaultArguments": defaults["arguments"] | job["arguments"],
-        "GlueVersion": defaults["glue_version"],
-        "WorkerType": defaults["worker_type"],
-        "NumberOfWorkers": defaults["number_of_workers"],
-        "Timeout": defaults["timeout_minutes"],
-        "MaxRetries": defaults["max_retries"],
-        "ExecutionProperty": {"MaxConcurrentRuns": defaults["max_concurrent_runs"]},
+        "DefaultArguments": PARAMS["defaults"]["arguments"] | job["arguments"],
+        "GlueVersion": job["glue_version"],
+        "WorkerType": job["worker_type"],
+        "NumberOfWorkers": job["number_of_workers"],
+        "Timeout": job["timeout_minutes"],
+        "MaxRetries": job["max_retries"],
+        "ExecutionProperty": {"MaxConcurrentRuns": job["max_concurrent_runs"]},
     }
     shape = botocore.session.get_session().get_service_model("glue").operation_model("CreateJob").input_shape
     report = ParamValidator().validate(request, shape)

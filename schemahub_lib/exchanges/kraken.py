@@ -175,12 +175,17 @@ class Kraken(Exchange):
     def count(self, product: str, low: int, high: int) -> Flow[int | None]:
         # Ids count a pair's trades; rows of the years before there were ids count from the first.
         numbers = []
-        for position in (low, high):
-            found = yield from self._page(product, _cursor_at(position))
-            told = [shown for shown in found.rows.columns["trade_id"] if shown is not None]
-            numbers.append(int(str(told[0])) if told else None)
-        first, last = numbers
-        return None if last is None else last - (first or 1) + 1
+        for position in (low, high + 1):
+            found = self.since((yield from self._page(product, _cursor_at(position))).rows, moment(position))
+            told = [int(str(shown)) for shown in found.columns["trade_id"] if shown is not None]
+            if len(found) or position == low:
+                numbers.append(told[0] if told else None)
+            else:  # there is nothing after it
+                request = Request(TRADES, {"pair": product, "count": 1}, scope=product, product=product)
+                told = [int(str(i)) for i in self._read((yield from ask(request))).rows.columns["trade_id"] if i]
+                numbers.append(told[-1] + 1 if told else None)
+        first, after = numbers
+        return None if after is None else after - (first or 1)
 
     def _forward(
         self, product: str, start: Watermark | datetime, until: datetime | None, *, twice: bool = False

@@ -10,7 +10,7 @@ from schemahub_lib.config import Settings
 from schemahub_lib.errors import ExchangeError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.limits import PACE
-from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges
+from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges, wanted_range
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.tables.lake import Lake
@@ -57,9 +57,12 @@ def plan(
     with open_client(settings, exchange, threading.Event()) as client:
         for product in spelled(exchange, client, names)[0]:
             try:
-                stream = streams.get(product, Stream(None))
                 newest = client.ask(exchange.head(product))
-                ranges = missing_ranges(client, exchange, product, stream, options)
+                if lake is None:
+                    whole = wanted_range(client, exchange, product, options.since, options.until)
+                    ranges = (whole,) if whole else ()
+                else:
+                    ranges = missing_ranges(client, exchange, product, streams.get(product, Stream(None)), options)
                 counts = [client.ask(exchange.count(product, low, high)) for low, high in ranges]
             except ExchangeError as error:
                 plans.append(Plan(product, error=str(error)))
