@@ -14,7 +14,7 @@ from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges, wan
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.state import Stream, read_state
+from schemahub_lib.tables.state import Intervals, Stream, read_state
 
 # Bytes a trade, as measured by the benchmark `landing_size`.
 _SIZES = {"none": 360.0, "gzip": 37.0, "zstd": 31.0, "parquet": 27.0, "raw": 46.0}
@@ -60,7 +60,7 @@ def plan(
                 newest = client.ask(exchange.head(product))
                 if lake is None:
                     whole = wanted_range(client, exchange, product, options.since, options.until)
-                    ranges = (whole,) if whole else ()
+                    ranges: Intervals = (whole,) if whole else ()
                 else:
                     ranges = missing_ranges(client, exchange, product, streams.get(product, Stream(None)), options)
                 counts = [client.ask(exchange.count(product, low, high)) for low, high in ranges]

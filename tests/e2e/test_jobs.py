@@ -15,7 +15,9 @@ import pyspark
 import pytest
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.simulator import Simulator
+from schemahub_lib.tables.rebuild import current_state
 from schemahub_lib.tables.session import jar_files
 from tests.e2e.pipelines import NOW, lake_at, tape, unified
 from tests.e2e.support import ROOT, environment
@@ -131,3 +133,23 @@ def test_the_pipeline_on_a_cluster_with_s3_and_glue_from_empty_buckets(
     assert json.loads(asked.stdout) == [
         {"exchange": name, "trades": expected.count(name)} for name in ("BINANCE", "COINBASE", "KRAKEN")
     ]
+
+
+def test_a_backfill_fetched_by_a_clusters_executors_with_the_zip_as_their_only_source(
+    tmp_path: Path, package: Path, market: Simulator
+) -> None:
+    env = environment(market.urls, tmp_path / "warehouse")
+    for source in ("coinbase", "kraken"):
+        place = ("--source", source, "--to", "raw", "--since", "2024-02-08T15:00:00Z", "--workers", "3")
+        done = submit(
+            env, tmp_path, package, "backfill", *place, "--distributed", "true", master="local-cluster[2,1,1024]"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        lake = lake_at(tmp_path / "warehouse", market.urls)
+        exchange = EXCHANGES[source]
+        for symbol, stream in current_state(lake, exchange).streams.items():
+            assert len(stream.covered) == 1
+            rows = lake.ensure(exchange.raw_table).scan().to_arrow().to_pylist()
+            ids = sorted(int(row[exchange.id_column]) for row in rows if row[exchange.symbol_column] == symbol)
+            assert ids == list(range(ids[0], ids[-1] + 1))
+            assert len(ids) > 100
