@@ -25,6 +25,7 @@ from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objec
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.workers import Outcome, for_each
+from schemahub_lib.tables.state import Intervals, cover
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class _Backfill:
         self.objects = Objects(landing, exchange, outcome)
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed
+        self.empty: Intervals = ()  # positions at which the exchange has no trades, asked and answered
 
     def run(self, resume: bool) -> None:
         found = wanted_range(self.client, self.exchange, self.product, self.options.since, self.options.until)
@@ -116,6 +118,8 @@ class _Backfill:
                     self.objects.add(_flipped(page))
                     if len(page):
                         self.last_id = str(page.columns[self.exchange.id_column][0])
+                if not piece.rows:
+                    self.empty = cover(self.empty, piece.low, piece.high)
                 reached = piece.low
                 if self.objects.size >= MOST_BYTES:
                     self._commit(reached)
@@ -143,6 +147,7 @@ class _Backfill:
             "product": self.product,
             "position": position,
             "complete": complete,
+            "empty": self.empty,
         }
         self.checkpoints.save(self.product, Checkpoint(last, self.processed, datetime.now(UTC), details))
         self.outcome.last_trade_id = last
@@ -174,6 +179,7 @@ class _Backfill:
         if known is None:
             return None
         self.processed, self.last_id = known.trades_processed or 0, known.last_trade_id
+        self.empty = tuple((low, high) for low, high in known.details.get("empty", ()))
         if "position" in known.details:
             return int(known.details["position"])
         if self.exchange.raw_table.position == "time":

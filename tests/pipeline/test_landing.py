@@ -29,6 +29,8 @@ from schemahub_lib.pipeline.workers import Outcome, exit_code
 from schemahub_lib.simulator import Simulator
 
 PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
+# Kraken answers once a second.
+SOURCES = ["coinbase", "binance", pytest.param("kraken", marks=pytest.mark.slow)]
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -97,7 +99,7 @@ class Place:
         return document
 
 
-@pytest.mark.parametrize("source", PRODUCT)
+@pytest.mark.parametrize("source", SOURCES)
 def test_microbatches_go_on_after_the_watermark(
     settings: Settings, simulator: Simulator, tmp_path: Path, source: str
 ) -> None:
@@ -182,7 +184,7 @@ def test_kraken_pages_go_by_time_and_not_by_id(settings: Settings, tmp_path: Pat
         Place(settings, tmp_path, "kraken").ingest(before=5)
 
 
-@pytest.mark.parametrize("source", PRODUCT)
+@pytest.mark.parametrize("source", SOURCES)
 def test_history_is_landed_whole_from_new_to_old_in_batches(
     settings: Settings, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def test_one_products_failure_is_named_and_the_others_land(settings: Settings, t
     assert exit_code(outcomes) == 3
 
 
+@pytest.mark.slow
 def test_a_plan_tells_what_a_backfill_would_fetch_and_writes_nothing(settings: Settings, tmp_path: Path) -> None:
     for source, product in PRODUCT.items():
         options = BackfillOptions(products=[product, "NO-SUCH"], since=NOW - timedelta(hours=1), chunk_size=100)
