@@ -78,22 +78,21 @@ def show_reports(reports: Sequence[Report]) -> None:
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """What a backfill or a landing did for each product; what failed is named below."""
-    numbers = ("trades", "duplicates", "set aside", "objects", "bytes")
+    """What a backfill or a landing did for each product, without columns of zeros; what failed is named below."""
+    figures: dict[str, list[str | None]] = {
+        "trades": [f"{outcome.trades:,}" for outcome in outcomes],
+        "duplicates": [f"{outcome.duplicates:,}" for outcome in outcomes],
+        "set aside": [f"{outcome.set_aside:,}" for outcome in outcomes],
+        "objects": [f"{outcome.objects:,}" for outcome in outcomes],
+        "size": [_size(outcome.bytes) for outcome in outcomes],
+        "at trade": [outcome.last_trade_id for outcome in outcomes],
+    }
+    shown = {name: texts for name, texts in figures.items() if name == "trades" or set(texts) - {"0", "0 B", None}}
     rows = [
-        (
-            outcome.product,
-            outcome.status,
-            f"{outcome.trades:,}",
-            f"{outcome.duplicates:,}",
-            f"{outcome.set_aside:,}",
-            f"{outcome.objects:,}",
-            _size(outcome.bytes),
-            outcome.last_trade_id,
-        )
-        for outcome in outcomes
+        (outcome.product, outcome.status, *(texts[place] for texts in shown.values()))
+        for place, outcome in enumerate(outcomes)
     ]
-    _table("", ("product", "status", *numbers, "at trade"), rows, numbers=numbers)
+    _table("", ("product", "status", *shown), rows, numbers=tuple(shown))
     for outcome in outcomes:
         if outcome.error:
             click.echo(f"failed: {outcome.error}")

@@ -107,6 +107,7 @@ def backfill_raw(
             stream = state.streams.get(product, Stream(None))
             ranges = missing_ranges(client, exchange, product, stream, options)
             if not ranges:
+                journey.arrive(product)
                 outcome.status = "nothing new"
                 return
             journey.begin(product, sum(high - low + 1 for low, high in ranges))
@@ -124,6 +125,7 @@ def backfill_raw(
             outcome.status = "complete"
 
         outcomes = [Outcome(product) for product in resolve(lake, exchange, client, names)]
+        journey.expect(len(outcomes))
         try:
             for_each(outcomes, options.workers, stop, fill)
             report.finish("ok")

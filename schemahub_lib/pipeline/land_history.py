@@ -56,6 +56,7 @@ def land_history(
                 _Backfill(client, exchange, options, landing, checkpoints, journey, outcome, held, cluster).run(resume)
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
+        journey.expect(len(outcomes))
         try:
             for_each(outcomes, options.workers, stop, work)
         except Interrupted:
@@ -89,6 +90,7 @@ class _Backfill:
         self.checkpoints, self.journey, self.outcome, self.held = checkpoints, journey, outcome, held
         self.product, self.cluster = outcome.product, cluster
         self.objects = Objects(landing, exchange, outcome)
+        self.place = f"{landing.store.uri}/{landing.prefix}"
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed
         self.empty: Intervals = ()  # positions at which the exchange has no trades, asked and answered
@@ -101,6 +103,7 @@ class _Backfill:
         else:
             self._start_anew()
         if found is None or (position is not None and position <= found[0]):
+            self.journey.arrive(self.product)
             self.outcome.status = "nothing new"
             return
         low, high = found
@@ -145,6 +148,7 @@ class _Backfill:
         details = {
             "source": self.exchange.name,
             "product": self.product,
+            "place": self.place,
             "position": position,
             "complete": complete,
             "empty": self.empty,
@@ -178,6 +182,12 @@ class _Backfill:
             return landed.covered[-1][0]
         if known is None:
             return None
+        if known.details.get("place", self.place) != self.place:
+            raise UsageError(
+                f"{self.exchange.name} {self.product}: the checkpoint is of objects in {known.details['place']}, and "
+                f"says nothing of {self.place}: run it in another folder, or keep checkpoints beside the objects with "
+                "--checkpoint-s3"
+            )
         self.processed, self.last_id = known.trades_processed or 0, known.last_trade_id
         self.empty = tuple((low, high) for low, high in known.details.get("empty", ()))
         if "position" in known.details:

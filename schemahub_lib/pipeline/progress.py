@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -88,6 +88,8 @@ class Journey:
                 console=Console(stderr=True),
             )
         self._legs: dict[str, _Leg] = {}
+        self._products = 0
+        self._all: Any = None
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -100,10 +102,23 @@ class Journey:
         if self._bars is not None:
             self._bars.stop()
 
+    def expect(self, products: int) -> None:
+        """How many products there are in all."""
+        self._products = products
+        if self._bars is not None and products > 1:
+            self._all = self._bars.add_task("all", total=products, told="")
+
+    def arrive(self, product: str) -> None:
+        """A product has ended, wherever it came to."""
+        with self._lock:
+            leg = self._legs.setdefault(product, _Leg(1, time.monotonic()))
+            leg.gone = leg.distance
+            self._show_all()
+
     def begin(self, product: str, distance: int) -> None:
         """A product sets out; it has so many positions to go."""
         with self._lock:
-            leg = self._legs[product] = _Leg(distance)
+            leg = self._legs[product] = _Leg(distance, time.monotonic())
             if self._bars is not None:
                 leg.bar = self._bars.add_task(product, total=distance, told="")
 
@@ -117,6 +132,7 @@ class Journey:
             rate = leg.rows / max(now - leg.started, 0.001)
             if self._bars is not None:
                 self._bars.update(leg.bar, completed=leg.gone, told=f"{leg.rows:,} trades, {rate:,.0f}/s")
+                self._show_all()
             elif now - self._spoken >= INTERVAL:
                 self._spoken = now
                 log.info(
@@ -126,22 +142,24 @@ class Journey:
                     f"{leg.rows:,}",
                     f"{rate:,.0f}",
                     sum(other.gone >= other.distance for other in self._legs.values()),
-                    len(self._legs),
-                    timedelta(seconds=round(self._to_go(now))),
+                    self._products,
+                    timedelta(seconds=round((now - self._started) * (self._products / self._done() - 1))),
                 )
 
-    def _to_go(self, now: float) -> float:
-        """Seconds until the slowest product of those under way arrives, at the pace it had so far."""
-        left = [
-            (now - leg.started) * (leg.distance - leg.gone) / leg.gone for leg in self._legs.values() if leg.gone > 0
-        ]
-        return max(left, default=0.0)
+    def _done(self) -> float:
+        """How many products' worth of the way is behind: more than 0 once one has set out."""
+        return sum(leg.gone / leg.distance for leg in self._legs.values())
+
+    def _show_all(self) -> None:
+        if self._all is not None and self._bars is not None:
+            rows = sum(leg.rows for leg in self._legs.values())
+            self._bars.update(self._all, completed=self._done(), told=f"{rows:,} trades")
 
 
 @dataclass
 class _Leg:
     distance: int
+    started: float
     gone: int = 0
     rows: int = 0
-    started: float = field(default_factory=time.monotonic)
     bar: Any = None

@@ -49,6 +49,8 @@ def settings(simulator: Simulator, tmp_path: Path) -> Settings:
 class Place:
     """A folder of landed objects of one source."""
 
+    beside = True  # where the checkpoints of backfills are
+
     def __init__(self, settings: Settings, folder: Path, source: str, **how: Any) -> None:
         self.settings, self.source, self.exchange = settings, source, EXCHANGES[source]
         self.landing = Landing(LocalStore.make(str(folder)), default_prefix(source), **how)
@@ -62,7 +64,7 @@ class Place:
     def backfill(self, resume: bool = True, **options: Any) -> Outcome:
         since = NOW - timedelta(hours=2)
         chosen = BackfillOptions(**{"products": [PRODUCT[self.source]], "since": since} | options)
-        checkpoints = checkpoints_of(self.landing, self.source, beside=True)
+        checkpoints = checkpoints_of(self.landing, self.source, beside=self.beside)
         with Journey(live=False) as journey:
             (outcome,) = land_history(
                 self.settings,
@@ -221,6 +223,18 @@ def test_going_further_back_later_lands_only_what_is_older(settings: Settings, t
     second = place.backfill(since=NOW - timedelta(hours=2))
     assert first.trades + second.trades == len(place.ids())
     place.assert_whole()
+
+
+def test_a_checkpoint_of_objects_elsewhere_is_not_gone_on_from(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "beside", False)
+    monkeypatch.chdir(tmp_path)
+    Place(settings, tmp_path / "one", "coinbase").backfill()
+    other = Place(settings, tmp_path / "two", "coinbase").backfill()
+    assert other.status == "failed"
+    assert f"the checkpoint is of objects in {tmp_path}/one/schemahub/raw_coinbase_trades" in str(other.error)
+    assert Place(settings, tmp_path / "two", "coinbase").names() == []
 
 
 def test_without_resume_it_begins_at_the_newest_trade_again_and_says_so(
