@@ -69,9 +69,9 @@ def watermark_key(prefix: str, product: str) -> str:
     return f"{_folder(prefix)}ingest_checkpoints/{_encoded(product)}.json"
 
 
-def lock_key(prefix: str, product: str) -> str:
-    """Where whoever lands a product claims it."""
-    return f"{_folder(prefix)}locks/{_encoded(product)}.json"
+def lock_key(prefix: str, job: str, product: str) -> str:
+    """Where the one run that does a job on a product claims it."""
+    return f"{_folder(prefix)}locks/{job}/{_encoded(product)}.json"
 
 
 def quarantine_key(prefix: str, product: str, digest: str) -> str:

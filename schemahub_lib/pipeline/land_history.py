@@ -52,7 +52,7 @@ def land_history(
     with open_client(settings, exchange, stop) as client:
 
         def work(product: str, outcome: Outcome) -> None:
-            with claimed(landing, exchange, product) as held:
+            with claimed(landing, "backfill", exchange, product) as held:
                 _Backfill(client, exchange, options, landing, checkpoints, journey, outcome, held, cluster).run(resume)
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
@@ -89,7 +89,7 @@ class _Backfill:
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
         self.checkpoints, self.journey, self.outcome, self.held = checkpoints, journey, outcome, held
         self.product, self.cluster = outcome.product, cluster
-        self.objects = Objects(landing, exchange, outcome)
+        self.objects = Objects(landing, exchange, outcome, newest_first=True)
         self.place = f"{landing.store.uri}/{landing.prefix}"
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed

@@ -95,7 +95,7 @@ class _Microbatch:
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
         self.watermarks, self.progress, self.outcome = watermarks, progress, outcome
         self.product = outcome.product
-        self.objects = Objects(landing, exchange, outcome)
+        self.objects = Objects(landing, exchange, outcome, newest_first=False)
         self.held: Claim | None = None
         self.known: Watermark | None = None  # what stands in the watermark's file
         self.reached: Watermark | None = None
@@ -122,6 +122,11 @@ class _Microbatch:
         if not self.outcome.objects and not self.outcome.set_aside:
             self.outcome.status = "nothing new"
 
+    @property
+    def _asked(self) -> bool:
+        """Whether somebody said where to begin, in the watermark's place."""
+        return self.options.skip_checkpoint or self.options.before is not None
+
     def _start(self) -> Watermark | datetime:
         if self.options.before is not None:
             after = str(self.options.before)
@@ -145,7 +150,7 @@ class _Microbatch:
 
     def _claim(self, claim: ExitStack) -> Claim:
         """From the first trade on nobody else lands this product; and nobody may have done so meanwhile."""
-        held = claim.enter_context(claimed(self.landing, self.exchange, self.product))
+        held = claim.enter_context(claimed(self.landing, "ingest", self.exchange, self.product))
         if self._load() != self.known:
             raise Conflict(f"another ingest landed trades of {self.product} meanwhile; the next run goes on after it")
         return held
@@ -153,7 +158,7 @@ class _Microbatch:
     def _add(self, page: Page) -> None:
         self.objects.add(page)
         self.progress.add(self.exchange.name, self.product, len(page))
-        before = self.reached or (None if self.options.skip_checkpoint or self.options.before else self.known)
+        before = self.reached or (None if self._asked else self.known)
         if not len(page):
             self.reached = before and replace(before, cursor=page.cursor)
             return
@@ -201,8 +206,7 @@ class _Microbatch:
             known, now = int(self.known.last_trade_id), int(reached.last_trade_id)
         else:
             known, now = since_epoch(self.known.last_ts), since_epoch(reached.last_ts)
-        asked = self.options.skip_checkpoint or self.options.before is not None
-        return now >= known and (not asked or self.first <= known + 1)
+        return now >= known and (not self._asked or self.first <= known + 1)
 
     def _load(self) -> Watermark | None:
         try:

@@ -7,23 +7,26 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import moment
-from schemahub_lib.http.messages import Page, Rejected
+from schemahub_lib.http.messages import Page, Rejected, Value
 from schemahub_lib.landing.claim import Claim, claim
 from schemahub_lib.landing.formats import Compression, Format, RecordWriter, open_writer, suffix
-from schemahub_lib.landing.names import lock_key, object_key, quarantine_key
+from schemahub_lib.landing.names import lock_key, object_key, parse_key, quarantine_key
 from schemahub_lib.landing.store import Sink, Store
-from schemahub_lib.pipeline.landed import layout_of
+from schemahub_lib.pipeline.landed import batches, layout_of
 from schemahub_lib.pipeline.pages import refuse_unreadable
 from schemahub_lib.pipeline.workers import Outcome
 
 log = logging.getLogger(__name__)
+
+Columns = Mapping[str, Sequence[Value]]
 
 MOST_ROWS = 1_000_000  # of an object
 MOST_BYTES = 64 * 2**20
@@ -41,11 +44,12 @@ class Landing:
 
 
 class Objects:
-    """What one product lands: the object under way, whole and visible at `commit`."""
+    """What one product lands: the object under way, whole and visible at `commit`. Trades come `newest_first` or oldest
+    first; the first one of an object names it."""
 
-    def __init__(self, landing: Landing, exchange: Exchange, outcome: Outcome) -> None:
+    def __init__(self, landing: Landing, exchange: Exchange, outcome: Outcome, *, newest_first: bool) -> None:
         self.landing, self.exchange, self.outcome = landing, exchange, outcome
-        self.product = outcome.product
+        self.product, self.newest_first = outcome.product, newest_first
         self._sink: Sink | None = None
         self._writer: RecordWriter | None = None
         self._rejected: list[Rejected] = []
@@ -64,21 +68,51 @@ class Objects:
         return self._writer is not None or bool(self._rejected)
 
     def add(self, page: Page) -> None:
-        """Write a page's trades; the first one of an object names it."""
+        """Write a page's trades."""
         refuse_unreadable(self.exchange, self.product, len(page), page.rejected)
         self._rejected += page.rejected
-        if not len(page):
+        columns = page.columns
+        if self._writer is None:
+            columns = self._not_landed_otherwise(columns)
+        if not columns[self.exchange.id_column]:
             return
         if self._writer is None:
-            landing, exchange = self.landing, self.exchange
-            when = moment(exchange.time_of(page.columns[exchange.time_column][0]))
-            first = str(page.columns[exchange.id_column][0])
-            ending = suffix(landing.format, landing.compress)
-            key = object_key(landing.prefix, exchange.name, self.product, when, first, ending)
-            self._sink = landing.store.create(key)
-            layout = layout_of(exchange)
+            landing = self.landing
+            self._sink = landing.store.create(self._key(columns))
+            layout = layout_of(self.exchange)
             self._writer = open_writer(self._sink, layout, landing.format, landing.compress, landing.keep_payload)
-        self._writer.add(page.columns, datetime.now(UTC))
+        self._writer.add(columns, datetime.now(UTC))
+
+    def _key(self, columns: Columns) -> str:
+        when = moment(self.exchange.time_of(columns[self.exchange.time_column][0]))
+        first = str(columns[self.exchange.id_column][0])
+        ending = suffix(self.landing.format, self.landing.compress)
+        return object_key(self.landing.prefix, self.exchange.name, self.product, when, first, ending)
+
+    def _not_landed_otherwise(self, columns: Columns) -> Columns:
+        """What is left to write, where an object of the name to come is there from a run in the other direction.
+
+        A microbatch that begins with a trade and a backfill's batch that ends with it are called alike: the trade has
+        landed then, and neither may take the other's place. An object from a run in this direction is our own, from
+        before a crash, and is written over.
+        """
+        while columns[self.exchange.id_column] and self._runs_the_other_way(self._key(columns)):
+            columns = {name: values[1:] for name, values in columns.items()}
+        return columns
+
+    def _runs_the_other_way(self, key: str) -> bool:
+        store = self.landing.store
+        name = parse_key(key)
+        there = next((entry for entry in store.list(key) if entry.key == key), None)
+        if name is None or there is None:
+            return False
+        try:
+            batch = next(batches(store, there, name, layout_of(self.exchange), 2))
+        except SchemaHubError as error:
+            log.warning("%s; it is written over", error)
+            return False
+        places = self.exchange.positions(batch.columns)
+        return len(places) > 1 and places[0] != places[1] and (places[0] > places[1]) != self.newest_first
 
     def commit(self) -> None:
         """Make what was written visible. Malformed rows go first, so that none is ever passed over unseen."""
@@ -111,9 +145,9 @@ class Objects:
 
 
 @contextmanager
-def claimed(landing: Landing, exchange: Exchange, product: str) -> Iterator[Claim]:
-    """Be the only one who lands a product under this prefix. Raises Conflict, StoreError."""
+def claimed(landing: Landing, job: str, exchange: Exchange, product: str) -> Iterator[Claim]:
+    """Be the only one who does this job on a product under this prefix. Raises Conflict, StoreError."""
     owner = f"{socket.gethostname()}, process {os.getpid()}"
-    what = f"{exchange.name} {product} under {landing.store.uri}/{landing.prefix}"
-    with claim(landing.store, lock_key(landing.prefix, product), what, owner) as held:
+    what = f"the {job} of {exchange.name} {product} under {landing.store.uri}/{landing.prefix}"
+    with claim(landing.store, lock_key(landing.prefix, job, product), what, owner) as held:
         yield held

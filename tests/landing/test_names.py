@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -67,20 +68,20 @@ def test_times_are_told_in_utc() -> None:
 
 
 @pytest.mark.parametrize("product", ["BTC-USD", "XBT/EUR", "A:B", "币安", "a_b", "..", "../x"])
-@pytest.mark.parametrize("place", [checkpoint_key, watermark_key, lock_key, local_checkpoint_key])
+@pytest.mark.parametrize("place", [checkpoint_key, watermark_key, partial(lock_key, "ingest"), local_checkpoint_key])
 def test_what_lies_beside_the_objects_is_one_file_a_product(product: str, place: object) -> None:
     assert callable(place)
     key = place("kraken", product)
     assert key.endswith(".json")
     assert ".." not in key.split("/")
-    assert key.count("/") == 2
+    assert key.count("/") == (3 if isinstance(place, partial) else 2)
     assert parse_key(key) is None
 
 
 def test_where_progress_is_kept() -> None:
     assert checkpoint_key("p", "BTC-USD") == "p/checkpoints/BTC-USD.json"
     assert watermark_key("p", "BTC-USD") == "p/ingest_checkpoints/BTC-USD.json"
-    assert lock_key("p", "BTC-USD") == "p/locks/BTC-USD.json"
+    assert lock_key("p", "ingest", "BTC-USD") == "p/locks/ingest/BTC-USD.json"
     assert local_checkpoint_key("coinbase", "BTC-USD") == "state/BTC-USD.json"
     assert local_checkpoint_key("kraken", "XBT/USD") == "state/kraken/XBT%2FUSD.json"
 

@@ -217,6 +217,23 @@ def test_a_history_object_is_called_after_its_newest_trade_which_comes_first(
     assert key.endswith(f"Z_{ids[0]}.jsonl")
 
 
+def test_a_microbatch_and_a_backfill_that_meet_at_one_trade_do_not_take_each_others_place(
+    settings: Settings, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Both would be called after that trade: the microbatch begins with it, the backfill's first batch ends with it."""
+    place = Place(settings, tmp_path / "backfill first", "coinbase")
+    place.backfill(since=NOW - timedelta(minutes=30))
+    head = max(place.ids())
+    simulator.advance(600)
+    place.ingest(before=head - 1)
+    place.assert_whole()
+    other = Place(settings, tmp_path / "microbatch first", "coinbase")
+    other.ingest(before=head - 1)
+    other.backfill(until=NOW, since=NOW - timedelta(minutes=30))
+    other.assert_whole()
+    assert sorted(other.ids()) == sorted(place.ids())
+
+
 def test_going_further_back_later_lands_only_what_is_older(settings: Settings, tmp_path: Path) -> None:
     place = Place(settings, tmp_path, "coinbase")
     first = place.backfill(since=NOW - timedelta(hours=1))
