@@ -112,6 +112,9 @@ RUNS = Table(
         Column("bytes", "BIGINT", "response bytes received"),
         Column("lag_seconds", "DOUBLE", "age of the newest trade published, at the end of the run"),
         Column("error", "STRING"),
+        Column("pace", "DOUBLE", "the slowest, as a part of the exchange's rate limit; 1.0: never slowed down"),
+        Column("breaker", "STRING", "at the end of the run: closed, or open or half-open when the exchange was down"),
+        Column("breaker_opened", "BIGINT", "how often the exchange was down"),
     ),
 )
 QUARANTINE = Table(

@@ -1,21 +1,25 @@
-"""The only place that sends: drives a connector's conversations with one rate limit and one retry policy."""
+"""The only place that sends: drives a connector's conversations with one rate limit, retry policy and breaker."""
 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from schemahub_lib.errors import ExchangeError, ExchangeUnavailable, Interrupted, RequestRejected, UsageError
+from schemahub_lib.http.breaker import Breaker, Down
 from schemahub_lib.http.limits import Paused, RateLimiter
 from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble
 from schemahub_lib.http.retry import DEADLINE, backoff
+from schemahub_lib.http.stats import Stats
 from schemahub_lib.http.transport import ConnectionFailed, Live, Transport
 
 log = logging.getLogger(__name__)
@@ -42,30 +46,12 @@ class Venue(Protocol):
     def pause_after(self, response: Response) -> float: ...
 
 
-class Stats:
-    """What a client has sent and received so far. Safe to read from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.requests = 0  # tries, the first ones and the repeated
-        self.retries = 0
-        self.throttled = 0  # answers that said 'too many requests'
-        self.bytes = 0  # of answers' bodies, as received
-
-    def add(self, *, requests: int = 0, retries: int = 0, throttled: int = 0, bytes: int = 0) -> None:
-        with self._lock:
-            self.requests += requests
-            self.retries += retries
-            self.throttled += throttled
-            self.bytes += bytes
-
-
 class HttpClient:
     """One exchange's HTTP client, for any number of threads. Close it, or use it as a context manager.
 
-    `deadline` is in seconds, from a request's first try until ExchangeUnavailable. Setting `stop` ends every wait at
-    once with Interrupted. `clock` is monotonic, `now` is seconds since 1970. Raises UsageError for a base URL or a
-    key that cannot work.
+    `deadline` is in seconds, from a request's first try until ExchangeUnavailable; while the exchange answers nobody,
+    all requests share one, from the first failure. Setting `stop` ends every wait at once with Interrupted. `clock` is
+    monotonic, `now` is seconds since 1970. Raises UsageError for a base URL or a key that cannot work.
     """
 
     def __init__(
@@ -94,6 +80,7 @@ class HttpClient:
         self._transport = transport or Live(self._base_url)
         self._limiter = RateLimiter(venue.rate_limit, clock, self._wait)
         self.stats = Stats()
+        self._breaker = Breaker(venue.name, deadline, clock, self._wait, self.stats)
 
     def __enter__(self) -> HttpClient:
         return self
@@ -136,36 +123,41 @@ class HttpClient:
         """A good answer to `request`.
 
         Raises RequestRejected at once when the exchange refuses it, ExchangeUnavailable when every try until the
-        deadline failed, Interrupted.
+        deadline failed or nobody is answered, Interrupted.
         """
-        self._admit(request)
-        started, failures = self._clock(), 0
+        until, failures, failed = math.inf, 0, ""
         while True:
-            outcome = self._try(request, max(started + self._deadline - self._clock(), 1.0))
+            try:
+                with self._breaker.turn(until, fresh=not failures) as learn:
+                    sent = self._admit(request)
+                    until = min(until, sent + self._deadline)
+                    self.stats.add(requests=1, retries=1 if failures else 0)
+                    outcome = self._try(request, sent, max(until - sent, 1.0))
+                    learn(outcome)
+            except Down as outage:
+                raise self._unanswered(request, outage, failures, failed, until) from None
             if isinstance(outcome, Response):
                 return outcome
             if outcome.kind == "rejected":
                 raise self._error(RequestRejected, outcome.message, request)
-            failures += 1
-            log.debug("%s %s: try %d failed: %s", self._venue.name, request.path, failures, outcome.message)
+            failures, failed = failures + 1, outcome.message
+            left = until - self._clock()
+            log.debug("%s %s: try %d failed: %s", self._venue.name, request.path, failures, failed)
             if failures == SAID_AT:
-                left = self._deadline - (self._clock() - started)
-                log.info("%s: %s; trying again for up to %.0f s", self._venue.name, outcome.message, left)
-            delay = backoff(failures, outcome.retry_after, random.random())
+                log.info("%s: %s; trying again for up to %.0f s", self._venue.name, failed, left)
+            down = outcome.kind == "unavailable" and outcome.retry_after is None and self._breaker.state != "closed"
+            delay = (
+                0.0 if down else backoff(failures, outcome.retry_after, random.random())
+            )  # the breaker makes it wait
             if outcome.kind == "throttled":
                 self.stats.add(throttled=1)
-                self._limiter.pause(delay)
-            spent = self._clock() - started
-            if spent + delay > self._deadline:
-                tries = f"{failures} tries in {spent:.0f} s" if failures > 1 else "one try"
+                self._paced(self._limiter.throttled(delay, sent, request.scope))
+            if delay > left:
                 asked = f", and it asks to wait {delay:.0f} s" if outcome.retry_after else ""
-                raise self._error(ExchangeUnavailable, f"{outcome.message} (gave up after {tries}{asked})", request)
+                raise self._error(ExchangeUnavailable, self._gave_up(failures, failed, until, asked), request)
             self._wait(delay)
-            self._admit(request)
-            self.stats.add(retries=1)
 
-    def _try(self, request: Request, timeout: float) -> Response | Trouble:
-        self.stats.add(requests=1)
+    def _try(self, request: Request, sent: float, timeout: float) -> Response | Trouble:
         signed = request
         if self._credentials is not None:
             signed = self._venue.sign(request, self._credentials, self._now())
@@ -177,17 +169,37 @@ class HttpClient:
         self.stats.add(bytes=response.size)
         pause = self._venue.pause_after(response)
         if pause:
-            self._limiter.pause(pause)
+            self._paced(self._limiter.used_up(pause, sent, request.scope))
         return self._venue.trouble(response) or _not_json(response) or response
 
-    def _admit(self, request: Request) -> None:
-        """Wait for the request's turn, unless the exchange wants us to wait for hours."""
+    def _admit(self, request: Request) -> float:
+        """Wait for the request's turn, unless the exchange wants us to wait for hours; the time by then."""
         self._wait(0.0)
         try:
-            self._limiter.acquire(request.weight, request.scope, patience=self._deadline)
+            return self._limiter.acquire(request.weight, request.scope, patience=self._deadline)
         except Paused as paused:
             message = f"the exchange asked not to be called for another {paused.seconds:.0f} s: run again after that"
             raise self._error(ExchangeUnavailable, message, request) from None
+
+    def _paced(self, pace: float) -> None:
+        if self.stats.paced(pace):
+            log.info("%s: slowing down to %.0f %% of its rate limit", self._venue.name, 100 * pace)
+
+    def _unanswered(self, request: Request, outage: Down, failures: int, failed: str, until: float) -> ExchangeError:
+        if failures:
+            message = self._gave_up(failures, failed, until)
+        else:
+            since = datetime.fromtimestamp(self._now() - outage.seconds, UTC)
+            message = (
+                f"not asked, because the exchange has answered nothing since {since:%H:%M:%S} UTC, "
+                f"{outage.seconds:.0f} s ago (last: {outage.last}); run again when it does"
+            )
+        return self._error(ExchangeUnavailable, message, request)
+
+    def _gave_up(self, failures: int, failed: str, until: float, asked: str = "") -> str:
+        spent = self._clock() - (until - self._deadline)
+        tries = f"{failures} tries in {spent:.0f} s" if failures > 1 else "one try"
+        return f"{failed} (gave up after {tries}{asked})"
 
     def _wait(self, seconds: float) -> None:
         self._sleep(seconds)

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 250_000  # rows in one publish: what bounds memory, whatever the number of trades
 QUEUED_PAGES = 100
+FIGURES = ("requests", "retries", "throttled", "bytes", "pace", "breaker", "breaker_opened")  # of client and report
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def ingest(
             report.finish("interrupted")
             return
         finally:
-            for figure in ("requests", "retries", "throttled", "bytes"):
+            for figure in FIGURES:
                 setattr(report, figure, getattr(client.stats, figure))
     if report.errors:
         report.finish("failed" if len(report.errors) == len(symbols) and not report.rows else "partial")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
+from schemahub_lib.http.stats import BreakerState
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 
@@ -35,6 +36,9 @@ class Report:
     retries: int = 0
     throttled: int = 0
     bytes: int = 0
+    pace: float | None = None
+    breaker: BreakerState | None = None
+    breaker_opened: int = 0
     lag_seconds: float | None = None
     errors: dict[str, str] = field(default_factory=dict)
     sql: str | None = None  # of a dry run

@@ -228,11 +228,22 @@ class Lake:
         retrying(load, begin)
         return load()
 
+    def _ledger(self, table: Table) -> IcebergTable:
+        """A ledger with all its columns: an older version made it with fewer. Rows of that time have nulls there."""
+
+        def complete(ledger: IcebergTable) -> IcebergTable:
+            if not set(table.column_names) <= set(ledger.schema().column_names):
+                with ledger.update_schema() as update:
+                    update.union_by_name(iceberg_schema(table))
+            return ledger
+
+        return retrying(lambda: self.ensure(table), complete)
+
     def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows (dicts by column name) to a ledger table."""
         batch = _to_rows(table, rows)
         if batch.num_rows:
-            ledger = self.ensure(table)
+            ledger = self._ledger(table)
             ledger.append(batch)
             _forget(ledger)
 
@@ -262,7 +273,7 @@ class Lake:
                     transaction.append(_to_rows(table, rows))
             return found
 
-        _forget(retrying(lambda: self.ensure(table), update))
+        _forget(retrying(lambda: self._ledger(table), update))
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""

@@ -15,7 +15,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.pipeline import ingest as ingesting
 from schemahub_lib.pipeline.runs import Report, exit_code
-from schemahub_lib.schemas import QUARANTINE
+from schemahub_lib.schemas import QUARANTINE, RUNS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.simulator.faults import KINDS
 from schemahub_lib.tables.lake import Lake
@@ -290,3 +290,16 @@ def test_when_everything_fails_the_exit_code_is_1_and_no_trade_table_gets_a_row(
         assert not raw_keys(lake, exchange)
     assert not unified(lake)
     assert {row["status"] for row in rows(lake, "schemahub_runs") if row["source"] != TARGET} == {"failed"}
+
+
+@pytest.mark.slow
+def test_the_row_of_a_run_tells_how_the_exchange_took_it(make_lake: MakeLake, market: Simulator) -> None:
+    lake = make_lake(**settings_for(market.urls | {"binance": DEAD}))
+    with patience(12.0):
+        ingest(lake, since=SINCE)
+    found = {row["source"]: (row["pace"], row["breaker"], row["breaker_opened"]) for row in rows(lake, RUNS.name)}
+    assert found == {
+        "coinbase": (1.0, "closed", 0),
+        "kraken": (1.0, "closed", 0),
+        "binance": (1.0, "open", 1),
+    }

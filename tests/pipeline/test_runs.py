@@ -50,11 +50,13 @@ def test_finishing_takes_the_time() -> None:
 def test_a_report_becomes_a_row_with_its_errors_in_words(lake: Lake) -> None:
     report = Report("r1", "ingest", "coinbase", "partial", rows=7, lag_seconds=1.5, sql="SELECT 1")
     report.errors = {"A-USD": "it is gone", "B-USD": "so is that"}
+    report.pace, report.breaker, report.breaker_opened = 0.5, "half-open", 2
     record(lake, [report, Report("r2", "ingest", "kraken")])
     table = lake.find(RUNS.name)
     assert table is not None
     first, second = table.scan().to_arrow().to_pylist()
     assert (first["run_id"], first["status"], first["rows"], first["lag_seconds"]) == ("r1", "partial", 7, 1.5)
     assert first["error"] == "A-USD: it is gone\nB-USD: so is that"
+    assert (first["pace"], first["breaker"], first["breaker_opened"]) == (0.5, "half-open", 2)
     assert first["started_at"] == report.started_at
-    assert (second["error"], second["lag_seconds"]) == (None, None)
+    assert (second["error"], second["lag_seconds"], second["pace"], second["breaker"]) == (None, None, None, None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from schemahub_lib.schemas import PRODUCTS, RUNS
+from schemahub_lib.schemas import PRODUCTS, RUNS, Table
 from schemahub_lib.tables import lake as lakes
 from schemahub_lib.tables.lake import Lake
 
@@ -57,3 +58,59 @@ def test_writers_that_replace_the_same_part_at_once_see_each_others_rows(make_la
         thread.join()
     assert not failures
     assert sorted(row["symbol"] for row in make_lake().partition(PRODUCTS, "coinbase")) == list(names)
+
+
+def without(table: Table, *names: str) -> Table:
+    """The ledger as a version made it that did not know these columns."""
+    return replace(table, columns=tuple(column for column in table.columns if column.name not in names))
+
+
+NEW = ("pace", "breaker", "breaker_opened")
+
+
+def test_a_ledger_of_an_older_version_gets_the_columns_it_lacks(make_lake: Callable[..., Lake]) -> None:
+    make_lake().append(without(RUNS, *NEW), [{"run_id": "old", "rows": 7}])
+    make_lake().append(RUNS, [{"run_id": "new", "rows": 8, "pace": 0.5, "breaker": "closed", "breaker_opened": 1}])
+    make_lake().append(without(RUNS, *NEW), [{"run_id": "older version again"}])
+    ledger = make_lake().find(RUNS.name)
+    assert ledger is not None
+    assert list(ledger.schema().column_names) == list(RUNS.column_names)
+    kept = {row["run_id"]: (row["rows"], *map(row.get, NEW)) for row in ledger.scan().to_arrow().to_pylist()}
+    assert kept == {
+        "old": (7, None, None, None),
+        "new": (8, 0.5, "closed", 1),
+        "older version again": (None, None, None, None),
+    }
+
+
+def test_a_ledger_whose_parts_are_replaced_gets_them_too(make_lake: Callable[..., Lake]) -> None:
+    row = {"source": "coinbase", "symbol": "BTC-USD"}
+    make_lake().update_partition(without(PRODUCTS, "status"), "coinbase", lambda rows: [row])
+    make_lake().update_partition(PRODUCTS, "coinbase", lambda rows: [old | {"status": "online"} for old in rows])
+    (found,) = make_lake().partition(PRODUCTS, "coinbase")
+    assert (found["symbol"], found["status"]) == ("BTC-USD", "online")
+
+
+def test_processes_that_find_an_older_ledger_at_once_all_write_to_it(make_lake: Callable[..., Lake]) -> None:
+    make_lake().append(without(RUNS, *NEW), [{"run_id": "old"}])
+    names = "ABCD"
+    started, failures = threading.Barrier(len(names)), list[BaseException]()
+
+    def write(name: str) -> None:
+        lake = make_lake()
+        started.wait()
+        try:
+            lake.append(RUNS, [{"run_id": name, "breaker": "closed"}])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=name) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    ledger = make_lake().find(RUNS.name)
+    assert ledger is not None
+    assert sorted(ledger.scan().to_arrow()["run_id"].to_pylist()) == [*names, "old"]
+    assert list(ledger.schema().column_names) == list(RUNS.column_names)
