@@ -46,29 +46,29 @@ class Sink(ABC):
 
     def __init__(self) -> None:
         self.size = 0  # bytes written so far
-        self._open = True
+        self.ended = False  # committed or aborted
 
     def write(self, data: bytes) -> None:
         """Append. May block while storage is slower than the caller. Raises StoreError."""
-        if not self._open:
+        if self.ended:
             raise ValueError("written to after commit or abort")
         self._write(data)
         self.size += len(data)
 
     def commit(self) -> None:
         """Put the object in place of any there was. Raises StoreError, having aborted."""
-        if self._open:
+        if not self.ended:
             try:
                 self._commit()
             except BaseException:
                 self.abort()
                 raise
-            self._open = False
+            self.ended = True
 
     def abort(self) -> None:
         """Leave nothing behind."""
-        if self._open:
-            self._open = False
+        if not self.ended:
+            self.ended = True
             self._abort()
 
     @abstractmethod
