@@ -139,8 +139,7 @@ def backfill_raw(
 
 
 def _tell(report: Report, client: HttpClient, outcomes: Sequence[Outcome]) -> None:
-    for figure in ("requests", "retries", "throttled", "bytes"):
-        setattr(report, figure, getattr(client.stats, figure))
+    report.count(client.stats)
     report.rows = sum(outcome.trades for outcome in outcomes)
     report.duplicates = sum(outcome.duplicates for outcome in outcomes)
     report.quarantined = sum(outcome.set_aside for outcome in outcomes)

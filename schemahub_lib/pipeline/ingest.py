@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 250_000  # rows in one publish: what bounds memory, whatever the number of trades
 QUEUED_PAGES = 100
-FIGURES = ("requests", "retries", "throttled", "bytes", "pace", "breaker", "breaker_opened")  # of client and report
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,7 @@ def ingest(
             report.finish("interrupted")
             return
         finally:
-            for figure in FIGURES:
-                setattr(report, figure, getattr(client.stats, figure))
+            report.count(client.stats)
     if report.errors:
         report.finish("failed" if len(report.errors) == len(symbols) and not report.rows else "partial")
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import ExchangeError
 from schemahub_lib.exchanges.base import Exchange
-from schemahub_lib.http.limits import PACE
+from schemahub_lib.http.limits import SHARE
 from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges, wanted_range
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.products import spelled, wanted_products
@@ -72,6 +72,6 @@ def plan(
                 continue
             trades = sum(count or 0 for count in counts)
             requests = math.ceil(trades / exchange.page_size)
-            seconds = requests * exchange.page_weight * limit.seconds / limit.units / PACE
+            seconds = requests * exchange.page_weight * limit.seconds / limit.units / SHARE
             plans.append(Plan(product, newest, trades, requests, seconds, round(trades * size)))
     return plans

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from schemahub_lib.http.stats import BreakerState
+from schemahub_lib.http.stats import BreakerState, Stats
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 
@@ -42,6 +42,11 @@ class Report:
     lag_seconds: float | None = None
     errors: dict[str, str] = field(default_factory=dict)
     sql: str | None = None  # of a dry run
+
+    def count(self, stats: Stats) -> None:
+        """Take over what a client has sent, received and noticed."""
+        for figure in ("requests", "retries", "throttled", "bytes", "pace", "breaker", "breaker_opened"):
+            setattr(self, figure, getattr(stats, figure))
 
     def finish(self, status: Status) -> None:
         self.status = status
