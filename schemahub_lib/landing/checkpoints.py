@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemahub_lib.errors import CheckpointCorrupt, Conflict
-from schemahub_lib.landing.store import Store
+from schemahub_lib.landing.store import CORRUPT, Store
 
 # What a file without a checksum may hold: those that the first version of this tool wrote.
 PLAIN = frozenset(("last_trade_id", "trades_processed", "last_updated"))
@@ -47,12 +47,17 @@ class Checkpoints:
     def load(self, product: str) -> Checkpoint | None:
         """A product's checkpoint; None where there is none.
 
-        Raises CheckpointCorrupt once a file that is no checkpoint of this product has been set aside, StoreError.
+        Raises CheckpointCorrupt once a file that is no checkpoint of this product has been set aside, and again as long
+        as nothing was saved in its place: whoever died meanwhile must not seem never to have begun. Raises StoreError.
         """
         key = self._key(product)
         stored = self._store.read(key)
         self._versions[product] = stored.version if stored else None
         if stored is None:
+            if left := next(self._store.list(f"{key}{CORRUPT}"), None):
+                raise CheckpointCorrupt(
+                    f"{self._store.uri}/{key} is missing since it was set aside as {left.key}, being no checkpoint"
+                )
             return None
         try:
             return _read(stored.body, self._source, product)

@@ -17,6 +17,8 @@ from typing import BinaryIO, Protocol, Self
 
 from schemahub_lib.errors import UsageError
 
+CORRUPT = ".corrupt-"  # then the time: how the name of what was set aside ends
+
 _bucket = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:aws\S+").fullmatch
 
 
@@ -155,4 +157,4 @@ def at_uri(uri: str) -> tuple[Store, str]:
 
 def corrupt_name(key: str) -> str:
     """What `set_aside` calls an object."""
-    return f"{key}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+    return f"{key}{CORRUPT}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"

@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import CheckpointCorrupt, ExchangeError, Interrupted, UsageError
@@ -25,7 +26,7 @@ from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objec
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.workers import Outcome, for_each
-from schemahub_lib.tables.state import Intervals, cover
+from schemahub_lib.tables.state import Intervals, Stream, cover
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class _Backfill:
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed
         self.empty: Intervals = ()  # positions at which the exchange has no trades, asked and answered
+        self.landed: Intervals = ()  # what lies below the checkpoint nevertheless
 
     def run(self, resume: bool) -> None:
         found = wanted_range(self.client, self.exchange, self.product, self.options.since, self.options.until)
@@ -109,13 +111,16 @@ class _Backfill:
         low, high = found
         if position is not None:
             high = min(high, position - 1)
-        self.journey.begin(self.product, high - low + 1)
+        ranges = Stream(None, self.landed).missing(low, high)
+        self.journey.begin(self.product, sum(end - start + 1 for start, end in ranges))
         reached = high + 1
+        if position is None:
+            self._save(reached)  # whoever resumes before anything landed must begin at the same trade
         try:
             for piece in pieces(
-                self.client, self.exchange, self.product, ((low, high),), self.options.concurrency, self.cluster
+                self.client, self.exchange, self.product, ranges, self.options.concurrency, self.cluster
             ):
-                if self.objects.rows + piece.rows > MOST_ROWS:
+                if self.objects.rows + piece.rows > MOST_ROWS or piece.high + 1 < reached:
                     self._commit(reached)
                 for page in reversed(piece.pages):
                     self.objects.add(_flipped(page))
@@ -133,7 +138,7 @@ class _Backfill:
         except BaseException:
             self.objects.abort()
             raise
-        self._commit(reached, complete=True)
+        self._commit(low, complete=True)
         self.outcome.status = "complete"
 
     def _commit(self, position: int, *, complete: bool = False) -> None:
@@ -144,8 +149,11 @@ class _Backfill:
         before = self.outcome.trades
         self.objects.commit()
         self.processed += self.outcome.trades - before
+        self._save(position, complete=complete)
+
+    def _save(self, position: int, *, complete: bool = False) -> None:
         last = str(position) if self.exchange.raw_table.position == "id" else self.last_id
-        details = {
+        details: dict[str, Any] = {
             "source": self.exchange.name,
             "product": self.product,
             "place": self.place,
@@ -153,6 +161,8 @@ class _Backfill:
             "complete": complete,
             "empty": self.empty,
         }
+        if below := [part for part in self.landed if part[0] < position]:
+            details["landed"] = below
         self.checkpoints.save(self.product, Checkpoint(last, self.processed, datetime.now(UTC), details))
         self.outcome.last_trade_id = last
 
@@ -179,7 +189,9 @@ class _Backfill:
             if landed is None:
                 return None
             self.processed, self.last_id = landed.trades, landed.oldest
-            return landed.covered[-1][0]
+            self.landed, position = landed.covered[:-1], landed.covered[-1][0]
+            self._save(position)
+            return position
         if known is None:
             return None
         if known.details.get("place", self.place) != self.place:
@@ -190,6 +202,7 @@ class _Backfill:
             )
         self.processed, self.last_id = known.trades_processed or 0, known.last_trade_id
         self.empty = tuple((low, high) for low, high in known.details.get("empty", ()))
+        self.landed = tuple((low, high) for low, high in known.details.get("landed", ()))
         if "position" in known.details:
             return int(known.details["position"])
         if self.exchange.raw_table.position == "time":

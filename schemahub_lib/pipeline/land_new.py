@@ -151,7 +151,8 @@ class _Microbatch:
     def _claim(self, claim: ExitStack) -> Claim:
         """From the first trade on nobody else lands this product; and nobody may have done so meanwhile."""
         held = claim.enter_context(claimed(self.landing, "ingest", self.exchange, self.product))
-        if self._load() != self.known:
+        known = self.known
+        if self._load() != known:
             raise Conflict(f"another ingest landed trades of {self.product} meanwhile; the next run goes on after it")
         return held
 
@@ -164,6 +165,8 @@ class _Microbatch:
             return
         places = self.exchange.positions(page.columns)
         self.first = places[0] if self.first is None else self.first
+        if self.known is None and self.reached is None and not self._asked:
+            self._pin(page)
         last_id = str(page.columns[self.exchange.id_column][-1])
         last = self.exchange.time_of(page.columns[self.exchange.time_column][-1])
         tail: tuple[str, ...] = ()
@@ -173,6 +176,15 @@ class _Microbatch:
             ]
             tail = tuple(sorted({*same, *(before.tail if before and since_epoch(before.last_ts) == last else ())}))
         self.reached = Watermark(last_id, moment(last), page.cursor, tail)
+
+    def _pin(self, page: Page) -> None:
+        """Note where a product begins before any of it lands: whoever dies after its first object begins there again,
+        and not where the cold start's window has moved meanwhile."""
+        first = str(page.columns[self.exchange.id_column][0])
+        if first.isdecimal():
+            before = str(max(int(first) - 1, 0))
+            when = moment(self.exchange.time_of(page.columns[self.exchange.time_column][0]) - 1)
+            self._save(Watermark(before, when, self.exchange.resume_cursor(before, when)))
 
     def _commit(self) -> None:
         if self.held is None or not self.objects.waiting:
@@ -188,7 +200,9 @@ class _Microbatch:
                 *(self.exchange.name, self.product, self.known and self.known.last_trade_id),
             )
             return
-        mark = self.reached
+        self._save(self.reached)
+
+    def _save(self, mark: Watermark) -> None:
         details = {
             "source": self.exchange.name,
             "product": self.product,
@@ -213,7 +227,10 @@ class _Microbatch:
             found = self.watermarks.load(self.product)
         except CheckpointCorrupt as error:
             log.warning("%s; reading what has landed instead", error)
-            return self._from_objects()
+            rebuilt = self._from_objects()
+            if rebuilt is not None:
+                self._save(rebuilt)
+            return rebuilt
         if found is None:
             return None
         details = found.details

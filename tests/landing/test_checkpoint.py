@@ -89,6 +89,8 @@ def test_what_is_no_checkpoint_is_set_aside_with_its_reason(store: LocalStore, t
         kept.load("BTC-USD")
     (aside,) = file_of(store).parent.glob("*.corrupt-*")
     assert aside.read_text() == text
+    with pytest.raises(CheckpointCorrupt, match="is missing since it was set aside"):
+        checkpoints(store).load("BTC-USD")
     kept.save("BTC-USD", CHECKPOINT)
     assert checkpoints(store).load("BTC-USD") == CHECKPOINT
 
