@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,7 @@ from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.workers import Outcome, exit_code, for_each
+from schemahub_lib.pipeline.workers import Outcome, exit_code, for_each, until_stopped
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.lake import Lake, arrow_schema
 from schemahub_lib.tables.raw import History, append_history
@@ -75,7 +75,7 @@ def pieces(
     ranges: Intervals,
     concurrency: int,
     cluster: Cluster | None,
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """A product's history, fetched by this process or by a cluster's executors."""
     if cluster is None:
         return walk(exchange, ranges, partial(fetch, client, exchange, product), at_once=concurrency)
@@ -113,7 +113,8 @@ def backfill_raw(
             journey.begin(product, sum(high - low + 1 for low, high in ranges))
             batch = _Batch(lake, exchange, run_id, outcome, options.keep_payload)
             try:
-                for piece in pieces(client, exchange, product, ranges, options.concurrency, cluster):
+                way = pieces(client, exchange, product, ranges, options.concurrency, cluster)
+                for piece in until_stopped(way, stop):
                     batch.add(piece)
                     journey.advance(product, piece.high - piece.low + 1, piece.rows)
                     if batch.rows >= BATCH_ROWS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ def walk(
     *,
     at_once: int = 1,
     pages: int | None = None,
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """The pieces of some closed ranges of positions, from the newest to the oldest; nothing of a range is left out.
 
     There must be a trade at or after the end of each range. `fetch` is called in threads, `at_once` of them where

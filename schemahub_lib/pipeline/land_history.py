@@ -25,7 +25,7 @@ from schemahub_lib.pipeline.landed import survey
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
-from schemahub_lib.pipeline.workers import Outcome, for_each
+from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.tables.state import Intervals, Stream, cover
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,9 @@ def land_history(
 
         def work(product: str, outcome: Outcome) -> None:
             with claimed(landing, "backfill", exchange, product) as held:
-                _Backfill(client, exchange, options, landing, checkpoints, journey, outcome, held, cluster).run(resume)
+                _Backfill(client, exchange, options, landing, checkpoints, journey, outcome, held, cluster, stop).run(
+                    resume
+                )
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
         journey.expect(len(outcomes))
@@ -86,10 +88,11 @@ class _Backfill:
         outcome: Outcome,
         held: Claim,
         cluster: Cluster | None,
+        stop: threading.Event,
     ) -> None:
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
         self.checkpoints, self.journey, self.outcome, self.held = checkpoints, journey, outcome, held
-        self.product, self.cluster = outcome.product, cluster
+        self.product, self.cluster, self.stop = outcome.product, cluster, stop
         self.objects = Objects(landing, exchange, outcome, newest_first=True)
         self.place = f"{landing.store.uri}/{landing.prefix}"
         self.processed = 0
@@ -117,9 +120,8 @@ class _Backfill:
         if position is None:
             self._save(reached)  # whoever resumes before anything landed must begin at the same trade
         try:
-            for piece in pieces(
-                self.client, self.exchange, self.product, ranges, self.options.concurrency, self.cluster
-            ):
+            way = pieces(self.client, self.exchange, self.product, ranges, self.options.concurrency, self.cluster)
+            for piece in until_stopped(way, self.stop):
                 if self.objects.rows + piece.rows > MOST_ROWS or piece.high + 1 < reached:
                     self._commit(reached)
                 for page in reversed(piece.pages):

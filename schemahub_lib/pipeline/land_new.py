@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from schemahub_lib.pipeline.landed import survey
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.workers import Outcome, for_each
+from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def land_new(
     with open_client(settings, exchange, stop) as client:
 
         def work(product: str, outcome: Outcome) -> None:
-            _Microbatch(client, exchange, options, landing, watermarks, progress, outcome).run()
+            _Microbatch(client, exchange, options, landing, watermarks, progress, outcome, stop).run()
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
         try:
@@ -91,10 +91,11 @@ class _Microbatch:
         watermarks: Checkpoints,
         progress: Progress,
         outcome: Outcome,
+        stop: threading.Event,
     ) -> None:
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
         self.watermarks, self.progress, self.outcome = watermarks, progress, outcome
-        self.product = outcome.product
+        self.product, self.stop = outcome.product, stop
         self.objects = Objects(landing, exchange, outcome, newest_first=False)
         self.held: Claim | None = None
         self.known: Watermark | None = None  # what stands in the watermark's file
@@ -106,7 +107,7 @@ class _Microbatch:
         start = self._start()
         with ExitStack() as claim:
             try:
-                for page in self._pages(start):
+                for page in until_stopped(self._pages(start), self.stop):
                     if self.held is None:
                         self.held = self._claim(claim)
                     self._add(page)
@@ -135,7 +136,7 @@ class _Microbatch:
             return datetime.now(UTC) - self.options.cold_start_window
         return self.known
 
-    def _pages(self, start: Watermark | datetime) -> Iterator[Page]:
+    def _pages(self, start: Watermark | datetime) -> Generator[Page, None, None]:
         for page in self.client.pages(self.exchange.trades(self.product, start)):
             if self.options.after is not None and len(page):
                 places = self.exchange.positions(page.columns)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from schemahub_lib.errors import Interrupted, SchemaHubError
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.5  # seconds for work under way to come to a safe end after Ctrl-C
+LOOKING = 0.1  # seconds between looks whether to stop
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -66,6 +71,47 @@ def for_each(
         raise Interrupted("stopped") from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def until_stopped(items: Generator[T, None, object], stop: threading.Event) -> Iterator[T]:
+    """Hand on items, which are made in a thread of their own, one ahead. Raises what that raises, and Interrupted soon
+    after `stop` is set: the next item may hang on an exchange's answer, and what came before it must be written."""
+    made: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(1)
+    left = threading.Event()
+
+    def hand_over(item: tuple[T] | BaseException | None) -> None:
+        while not left.is_set():
+            with suppress(queue.Full):
+                return made.put(item, timeout=LOOKING)
+
+    def make() -> None:
+        try:
+            for item in items:
+                hand_over((item,))
+                if left.is_set():
+                    break
+            hand_over(None)
+        except BaseException as error:  # noqa: BLE001 - raised where the items are used
+            hand_over(error)
+        finally:
+            items.close()
+
+    threading.Thread(target=make, name="ahead", daemon=True).start()
+    try:
+        while True:
+            if stop.is_set():
+                raise Interrupted("stopped")
+            try:
+                item = made.get(timeout=LOOKING)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item[0]
+    finally:
+        left.set()
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

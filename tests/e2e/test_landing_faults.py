@@ -1,0 +1,452 @@
+"""What goes wrong while trades are landed: no trade is lost or landed twice, and a sentence says what to do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemahub_lib.exchanges.coinbase import Coinbase
+from schemahub_lib.http.messages import RateLimit
+from schemahub_lib.landing.claim import claim
+from schemahub_lib.landing.local import LocalStore
+from schemahub_lib.pipeline import land_history, land_new, landing
+from tests.e2e.conftest import Outcome
+from tests.e2e.s3_proxy import error, refusing
+from tests.e2e.tape import Asked, TapeServer, with_holes
+from tests.soak import PREFIX, PRODUCT, Place, assert_exact, begin, bucket, finish, landed
+
+Cli = Callable[..., Outcome]
+
+BACKFILL = ("backfill", "--products", PRODUCT, "--resume", "--chunk-size", "100")
+INGEST = ("ingest", PRODUCT, "--cold-start-window", "2h")
+# Objects of 500: missing ids where one ends and the next begins, and a whole range.
+IDS = with_holes(3000, (700, 1100), singly=(2500, 2000, 1999, 1234))
+
+
+@pytest.fixture
+def server() -> Iterator[TapeServer]:
+    with TapeServer(start=datetime.now(UTC) - timedelta(hours=1), BTC_USD=IDS) as running:
+        yield running
+
+
+@pytest.fixture
+def land(cli: Cli, server: TapeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Landing commands in this process, in a folder of their own, with objects of 500 trades."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Coinbase, "rate_limit", RateLimit(units=1e6, seconds=1, burst=1e6))
+    monkeypatch.setattr(land_history, "MOST_ROWS", 500)
+    monkeypatch.setattr(land_new, "MOST_ROWS", 500)
+    monkeypatch.setattr(landing, "claim", partial(claim, renew=0.2))
+    return partial(cli, SCHEMAHUB_COINBASE_URL=server.url, SCHEMAHUB_WAREHOUSE=str(tmp_path / "warehouse"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> tuple[str, str]:
+    return ("--out", str(tmp_path / "out"))
+
+
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore.make(str(tmp_path / "out"))
+
+
+def gone_after(answers: int) -> Callable[[Asked, bytes], tuple[int, bytes] | None]:
+    """The product is delisted after so many answers."""
+    count = itertools.count()
+    return lambda asked, body: (404, b'{"message":"NotFound"}') if next(count) >= answers else None
+
+
+def half_way(land: Cli, server: TapeServer, *command: str, answers: int = 20) -> None:
+    """A backfill that ends after some objects."""
+    server.spoil = gone_after(answers)
+    assert land(*command).code == 1
+    server.spoil = None
+
+
+# Checkpoints
+
+
+def foreign(body: bytes) -> bytes:
+    document = json.loads(body) | {"product": "ETH-USD"}
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda body: body[: len(body) // 2], lambda body: b"", lambda body: b"\x00" * len(body), foreign],
+    ids=["cut off", "empty", "zeros", "another product's"],
+)
+def test_a_backfills_damaged_checkpoint_is_rebuilt_from_what_landed(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    checkpoint = tmp_path / "state/BTC-USD.json"
+    half_way(land, server, *BACKFILL, *out)
+    before = landed(store(tmp_path))
+    assert 1000 < len(before) < len(IDS)
+    body = checkpoint.read_bytes()
+    checkpoint.write_bytes(damage(body))
+    asked = len(server.asked)
+    half_way(land, server, *BACKFILL, *out, answers=8)  # and once more on its way
+    run = land(*BACKFILL, *out)
+    assert run.code == 0, run.err
+    assert_exact(landed(store(tmp_path)), IDS)
+    assert not set(server.served(asked)) & set(before), "what had landed was fetched again"
+    (aside,) = checkpoint.parent.glob("BTC-USD.json.corrupt-*")
+    assert aside.read_bytes() == damage(body)
+    assert json.loads(checkpoint.read_text())["complete"] is True
+
+
+def test_a_damaged_checkpoint_is_reported(land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path) -> None:
+    half_way(land, server, *BACKFILL, *out)
+    (tmp_path / "state/BTC-USD.json").write_text("{")
+    run = land(*BACKFILL, *out)
+    assert "state/BTC-USD.json is no checkpoint of BTC-USD (" in run.err
+    assert "it is now state/BTC-USD.json.corrupt-2" in run.err
+    assert "reading what has landed instead" in run.err
+
+
+def test_a_damaged_watermark_is_rebuilt_from_what_landed(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path
+) -> None:
+    assert land(*INGEST, *out).code == 0
+    watermark = tmp_path / "out" / PREFIX / "ingest_checkpoints/BTC-USD.json"
+    for damaged in ("", watermark.read_text()[:-9], foreign(watermark.read_bytes()).decode()):
+        watermark.write_text(damaged)
+        server.tapes[PRODUCT].add(range(server.tapes[PRODUCT].ids[-1] + 1, server.tapes[PRODUCT].ids[-1] + 900))
+        run = land(*INGEST, *out, "--cold-start-window", "1s")
+        assert run.code == 0, run.err
+        assert "reading what has landed instead" in run.err
+    assert_exact(landed(store(tmp_path)), server.tapes[PRODUCT].ids)
+    assert len(list(watermark.parent.glob("*.corrupt-*"))) == 3
+
+
+# Two at once
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, server: TapeServer, monkeypatch: pytest.MonkeyPatch) -> Place:
+    aws = request.getfixturevalue("aws") if request.param == "s3" else None
+    for name, value in (aws or {}).items():
+        monkeypatch.setenv(name, value)
+    return Place.make(tmp_path, server, aws)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [(*BACKFILL, "--checkpoint-s3"), (*INGEST, "--limit", "100")], ids=lambda c: c[0])
+def test_of_two_at_once_the_second_stops_and_says_why(
+    place: Place, server: TapeServer, command: tuple[str, ...]
+) -> None:
+    server.delay = 0.15
+    first = begin(place, 500, *command, *place.flags)
+    while not any(place.store.list(f"{PREFIX}/locks/")):
+        time.sleep(0.01)
+    second = finish(begin(place, 500, *command, *place.flags))
+    server.delay = 0.0
+    ended = finish(first)
+    assert (ended.returncode, second.returncode) == (0, 1), (ended.stderr, second.stderr)
+    assert f"coinbase BTC-USD under {place.store.uri}/{PREFIX} is being landed by another run" in second.stderr
+    assert f"process {first.pid}, since " in second.stderr
+    assert "let it end, or stop it" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert_exact(landed(place.store), IDS)
+
+
+# Stores that fail
+
+
+def test_s3_that_is_slow_and_busy_costs_no_trade(
+    land: Cli, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    real = bucket(aws)
+    requests, refused = itertools.count(1), []
+
+    def refuse(method: str, path: str) -> tuple[int, str] | None:
+        time.sleep(0.02)
+        if next(requests) % 4 == 0:
+            refused.append(method)
+            return (503, error("SlowDown")) if len(refused) % 2 else (500, error("InternalError"))
+        return None
+
+    with refusing(aws["AWS_ENDPOINT_URL"], refuse) as url:
+        command = (*BACKFILL, "--checkpoint-s3", "--s3-bucket", real.bucket)
+        run = land(*command, **aws | {"AWS_ENDPOINT_URL": url})
+    assert run.code == 0, run.err
+    assert len(refused) > 5
+    assert_exact(landed(real), IDS)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        (400, "ExpiredToken", "renew or correct the AWS credentials"),
+        (403, "AccessDenied", "let these credentials read, list, write and delete there"),
+    ],
+)
+@pytest.mark.parametrize("command", [(*BACKFILL, "--checkpoint-s3"), (*INGEST, "--limit", "100")], ids=lambda c: c[0])
+def test_credentials_that_expire_stop_it_with_a_sentence_and_it_goes_on_later(
+    land: Cli,
+    aws: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    status: int,
+    code: str,
+    remedy: str,
+) -> None:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    real = bucket(aws)
+    written = itertools.count()
+    expired = threading.Event()
+
+    def refuse(method: str, path: str) -> tuple[int, str] | None:
+        if method == "PUT" and "/raw_" in path.rpartition("/")[0] and next(written) >= 5:
+            expired.set()
+        return (status, error(code)) if expired.is_set() else None
+
+    with refusing(aws["AWS_ENDPOINT_URL"], refuse) as url:
+        run = land(*command, "--s3-bucket", real.bucket, **aws | {"AWS_ENDPOINT_URL": url})
+    assert run.code == 1
+    assert remedy in run.err
+    assert "Traceback" not in run.err
+    again = land(*command, "--s3-bucket", real.bucket, **aws)
+    assert again.code == 0, again.err
+    assert_exact(landed(real), IDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [BACKFILL, (*INGEST, "--limit", "100")], ids=lambda c: c[0])
+def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_later(
+    server: TapeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    place = Place.make(tmp_path, server, None)
+    with monkeypatch.context() as patch:
+        # The kernel's way to refuse a write for want of room, without filling a disk.
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+            patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+            process = begin(place, 500, *command, *place.flags)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    full = finish(process)
+    assert full.returncode == 1, full.stderr
+    assert "cannot write " in full.stderr
+    assert "free some room, or choose another folder" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert not landed(place.store)
+    assert not list(tmp_path.rglob("*.tmp"))
+    ended = finish(begin(place, 500, *command, *place.flags))
+    assert ended.returncode == 0, ended.stderr
+    assert_exact(landed(place.store), IDS)
+
+
+# Exchanges that fail
+
+
+def test_a_product_delisted_on_the_way_is_named_and_what_landed_stays(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path
+) -> None:
+    server.spoil = gone_after(12)
+    run = land(*BACKFILL, *out)
+    assert run.code == 1
+    assert "coinbase BTC-USD /products/BTC-USD/trades: HTTP 404" in run.err
+    kept = landed(store(tmp_path))
+    assert_exact(kept, [number for number in IDS if number >= min(kept)])
+    assert len(kept) > 500
+    assert json.loads((tmp_path / "state/BTC-USD.json").read_text())["trades_processed"] == len(kept)
+    server.spoil = None
+    assert land(*BACKFILL, *out).code == 0
+    assert_exact(landed(store(tmp_path)), IDS)
+
+
+def test_one_product_delisted_does_not_stop_another(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path
+) -> None:
+    run = land("backfill", "--products", "BTC-USD,GONE-USD", *out)
+    assert run.code == 3
+    assert "coinbase GONE-USD /products/GONE-USD/trades: HTTP 404" in run.err
+    assert_exact(landed(store(tmp_path)), IDS)
+
+
+@pytest.mark.parametrize("command", [BACKFILL, (*INGEST, "--limit", "100")], ids=lambda c: c[0])
+def test_an_exchange_that_repeats_cached_pages_is_asked_again(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    lock = threading.Lock()
+    last: list[bytes] = []
+    repeated = []
+
+    def spoil(asked: Asked, body: bytes) -> tuple[int, bytes] | None:
+        with lock:
+            last.append(body)
+            if asked.bounded and len(last) % 7 == 0:
+                repeated.append(asked)
+                return 200, last[-2]
+        return None
+
+    server.spoil = spoil
+    run = land(*command, *out)
+    assert run.code == 0, run.err
+    assert len(repeated) > 3
+    assert_exact(landed(store(tmp_path)), IDS)
+    assert len(server.asked) < 200
+
+
+def test_an_exchange_that_only_repeats_a_page_is_given_up(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path
+) -> None:
+    body = b"[" + server.tapes[PRODUCT].rows[-1] + b"]"
+    server.spoil = lambda asked, _: (200, body)
+    run = land(*BACKFILL, *out)
+    assert run.code == 1
+    assert "the page asked for" in run.err
+    assert len(server.asked) < 300
+    assert set(landed(store(tmp_path))) <= {3000}
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("command", [BACKFILL, (*INGEST, "--limit", "100")], ids=lambda c: c[0])
+def test_a_clock_an_hour_off_costs_nothing(
+    land: Cli,
+    server: TapeServer,
+    out: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    hours: int,
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    half_way(land, server, *command, *out)
+    for module in (land_history, land_new, landing):
+        monkeypatch.setattr(module, "datetime", Wrong)
+    assert land(*command, *out).code == 0
+    monkeypatch.undo()
+    assert_exact(landed(store(tmp_path)), IDS)
+
+
+# Ctrl-C
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ((*BACKFILL, "--workers", "3"), "stopped; the same command with --resume goes on where this one ended"),
+        ((*INGEST, "--limit", "100"), "stopped; what was landed stays, and the next run goes on after it"),
+    ],
+    ids=["backfill", "ingest"],
+)
+def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
+    server: TapeServer, tmp_path: Path, command: tuple[str, ...], told: str
+) -> None:
+    place = Place.make(tmp_path, server, None)
+
+    def spoil(asked: Asked, body: bytes) -> None:
+        if len(server.asked) > 13:
+            time.sleep(5)
+
+    server.spoil = spoil
+    process = begin(place, 500, *command, *place.flags)
+    while len(server.asked) < 15 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    took = time.monotonic() - started
+    assert ended.returncode == 130, ended.stderr
+    assert took < 2, f"{took:.2f} s"
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+    kept = landed(place.store)
+    assert len(kept) > 600, "what was fetched is landed, not thrown away"
+    server.spoil = None
+    asked = len(server.asked)
+    again = finish(begin(place, 500, *command, *place.flags))
+    assert again.returncode == 0, again.stderr
+    assert_exact(landed(place.store), IDS)
+    assert not set(server.served(asked)) & set(kept)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_backfill_into_the_raw_table_within_two_seconds(server: TapeServer, tmp_path: Path) -> None:
+    place = Place.make(tmp_path, server, None)
+    command = ("backfill", "--to", "raw", "--products", PRODUCT, "--chunk-size", "100")
+
+    def spoil(asked: Asked, body: bytes) -> None:
+        if len(server.asked) > 13:
+            time.sleep(5)
+
+    server.spoil = spoil
+    process = begin(place, 500, *command)
+    while len(server.asked) < 15 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    took = time.monotonic() - started
+    assert ended.returncode == 130, ended.stderr
+    assert took < 2, f"{took:.2f} s"
+    assert "the same command goes on after it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# Pages and ids
+
+
+def test_a_chunk_larger_than_a_page_is_served_as_several_pages(
+    land: Cli, server: TapeServer, out: tuple[str, str], tmp_path: Path
+) -> None:
+    run = land("backfill", "--products", PRODUCT, "--chunk-size", "5000", *out)
+    assert run.code == 0, run.err
+    assert {asked.limit for asked in server.asked} <= {1000, 999}
+    assert_exact(landed(store(tmp_path)), IDS)
+
+
+def test_ids_that_the_exchange_does_not_have_are_not_asked_for_for_ever(
+    land: Cli, out: tuple[str, str], tmp_path: Path, server: TapeServer
+) -> None:
+    tape = server.tapes[PRODUCT]
+    tape.add(range(1_000_001, 1_001_001))  # a million ids were skipped
+    run = land(*BACKFILL, *out)
+    assert run.code == 0, run.err
+    assert len(server.asked) < 150
+    assert_exact(landed(store(tmp_path)), tape.ids)
+    asked = len(server.asked)
+    again = land(*BACKFILL, *out, "--json")
+    assert [outcome["status"] for outcome in json.loads(again.out)] == ["nothing new"]
+    assert len(server.asked) - asked <= 2
+    checkpoint = json.loads((tmp_path / "state/BTC-USD.json").read_text())
+    assert (checkpoint["last_trade_id"], checkpoint["complete"]) == (1, True)
+
+
+def test_an_ingest_steps_over_ids_that_the_exchange_does_not_have(
+    land: Cli, out: tuple[str, str], tmp_path: Path, server: TapeServer
+) -> None:
+    tape = server.tapes[PRODUCT]
+    assert land(*INGEST, *out).code == 0
+    tape.add(range(1_000_001, 1_001_001))
+    asked = len(server.asked)
+    assert land(*INGEST, *out).code == 0
+    assert len(server.asked) - asked < 60
+    assert_exact(landed(store(tmp_path)), tape.ids)
+    asked = len(server.asked)
+    assert land(*INGEST, *out).code == 0
+    assert len(server.asked) - asked <= 2
