@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.errors import CheckpointCorrupt, Conflict, StoreError
@@ -101,6 +101,7 @@ def test_local_checkpoints_lie_in_the_working_directory(tmp_path: Path) -> None:
     assert (tmp_path / "state" / "BTC-USD.json").is_file()
 
 
+@settings(deadline=None)
 @given(
     st.from_regex(r"[0-9]{1,25}|x[0-9]+-[0-9.]+-[bs][ml]-[0-9]", fullmatch=True),
     st.none() | st.integers(0, 10**12),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.landing.names import (
@@ -32,6 +32,7 @@ def test_the_briefs_example() -> None:
     assert parse_key(key) == ObjectName(key, "coinbase", "BTC-USD", WHEN, "123456", ".jsonl")
 
 
+@settings(deadline=None)
 @given(
     names,
     names,
