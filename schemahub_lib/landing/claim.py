@@ -1,10 +1,10 @@
 """One writer a product: whoever lands a product claims it first.
 
-Two writers that set out from one checkpoint would write objects of the same name, the second over the first one's.
-Checkpoints are conditional writes, but a checkpoint comes after its object, so they alone cannot prevent that.
-In a folder a claim is a lock of the kernel's, which lets go of it when the process dies. In S3 it is an object that its
-holder renews; one that is not renewed for a while belongs to a dead process and is taken over. Whether it is renewed
-is seen from its changing: no clock is compared, so a clock that is an hour off does no harm.
+Conditional checkpoints alone are too late: two writers that set out from one checkpoint write objects of the same
+names before either saves. In a folder the claim is a lock of the kernel's, which lets go when the process dies. In a
+bucket it is an object that its holder renews. Who finds it there watches it: while it changes, its holder lives; when
+it stays the same for `DEAD` renewals, the holder is dead, and a conditional write lets one of those waiting have it. No
+clock is compared with another, so one that is an hour off does no harm.
 """
 
 from __future__ import annotations
@@ -15,137 +15,176 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from uuid import uuid4
 
-from schemahub_lib.errors import Conflict, SchemaHubError, StoreError
-from schemahub_lib.landing.local import LocalStore
-from schemahub_lib.landing.store import Store
+from schemahub_lib.errors import Conflict, StoreError
+from schemahub_lib.landing.local import LocalStore, clear_errors
+from schemahub_lib.landing.store import Store, Stored
 
 log = logging.getLogger(__name__)
 
 RENEW = 10.0  # seconds between a holder's renewals
-DEAD = 2.5  # times RENEW without one: the holder is dead
+DEAD = 2.5  # times that without one: the holder is dead
 
 
 class Claim:
-    """What a holder has; `lost` is set once somebody else took it."""
+    """What a holder has. `lost` is set once it is known that another writer has it."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self.lost = threading.Event()
 
     def check(self) -> None:
-        """Raises Conflict when the claim is lost: nothing more may be written."""
+        """Raises Conflict when the claim is lost, so that nothing more is written; StoreError when it may be."""
         if self.lost.is_set():
             raise Conflict(
-                f"{self._what}: another run took over, because this one seemed dead; nothing more is written"
+                f"another {self._what} took over, because this one seemed dead; nothing more was written here. "
+                "Let that one go on"
             )
 
 
 @contextmanager
-def claim(store: Store, key: str, what: str, owner: str, *, renew: float = RENEW) -> Iterator[Claim]:
-    """Hold the claim at `key` for the block. `what` is claimed, in words; `owner` tells others who holds it.
+def claim(store: Store, key: str, owner: str, *, what: str = "run", renew: float = RENEW) -> Iterator[Claim]:
+    """Hold the claim at `key` for the block.
 
-    Raises Conflict when somebody holds it who is alive, StoreError.
+    Others are told `owner`, and `what` this is, e.g. 'backfill of BTC-USD'. `renew` is in seconds and must be the same
+    for all. Raises Conflict when another has it: at once in a folder, in a bucket after it was seen to be alive, or
+    when it was lost to another; StoreError.
     """
-    told = json.dumps({"owner": owner, "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}).encode()
+    told = {"owner": owner, "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
     if isinstance(store, LocalStore):
-        with _kernels_lock(store, key, what, told):
+        with _locked(store, key, what, told):
             yield Claim(what)
         return
-    held = Claim(what)
-    version = _take(store, key, what, told, renew)
-    done = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(store, key, told, version, held, done, renew), daemon=True)
+    held = _ObjectClaim(store, key, what, told, renew)
+    held.take()
+    renewing = threading.Thread(target=held.keep, name=f"claim {key}", daemon=True)
     renewing.start()
     try:
         yield held
     finally:
-        done.set()
+        held.done.set()
         renewing.join()
-        if not held.lost.is_set():
-            # Whoever would take it over now would have to wait for us to look dead first.
-            with suppress(StoreError):
-                store.delete(key)
+        held.release()
 
 
 @contextmanager
-def _kernels_lock(store: LocalStore, key: str, what: str, told: bytes) -> Iterator[None]:
+def _locked(store: LocalStore, key: str, what: str, told: dict[str, str]) -> Iterator[None]:
     path = store.path(key)
-    try:
+    with clear_errors("claim", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise _taken(what, file.read()) from None
-        file.truncate(0)
-        file.write(told)
-        file.flush()
+        with clear_errors("claim", path):
+            file.truncate(0)
+            file.write(json.dumps(told).encode())
+            file.flush()
+        # The file stays: who deleted it would let a third in beside one that has it open already.
         yield
 
 
-def _take(store: Store, key: str, what: str, told: bytes, renew: float) -> str:
-    """The version of the claim, once it is ours."""
-    expected: str | None = None
-    while True:
+class _ObjectClaim(Claim):
+    def __init__(self, store: Store, key: str, what: str, told: dict[str, str], renew: float) -> None:
+        super().__init__(what)
+        self.done = threading.Event()
+        self._store, self._key, self._renew = store, key, renew
+        self._told = told | {"claim": uuid4().hex}
+        self._beat = 0
+        self._version = ""
+        self._renewed = 0.0  # when, at the latest, the version came to be
+        self._one_at_a_time = threading.Lock()
+
+    def take(self) -> None:
+        """Raises Conflict when another has it and is alive."""
+        expected: str | None = None
+        while True:
+            try:
+                self._write(expected)
+                return
+            except Conflict:
+                found = self._store.read(self._key)
+            if found is not None and expected is not None:
+                raise _taken(self._what, found.body)  # somebody else saw that the holder was dead, and was faster
+            seen = self._watch(found) if found else None
+            if found and seen and seen.version != found.version:
+                raise _taken(self._what, seen.body)
+            expected = seen.version if seen else None
+
+    def keep(self) -> None:
+        """Renew until it is done or lost."""
+        while not self.done.wait(self._renew) and not self.lost.is_set():
+            try:
+                self._extend()
+            except StoreError as error:
+                log.debug("the claim of %s could not be renewed: %s", self._what, error)
+
+    def check(self) -> None:
+        # Others wait as long as this from when they see the last renewal, so until then nobody can have it.
+        if not self.lost.is_set() and time.monotonic() - self._renewed > DEAD * self._renew:
+            self._extend()
+        super().check()
+
+    def release(self) -> None:
+        """Delete it, if it is still ours."""
         try:
-            return store.write(key, _fresh(told), expected=expected)
-        except Conflict:
-            found = store.read(key)
-        expected = found.version if found else None
-        if found is not None:
-            log.info("%s is claimed (%s); waiting whether its holder is alive", what, _who(found.body))
-            if _changes(store, key, found.version, DEAD * renew):
-                now = store.read(key)
-                if now is not None:
-                    raise _taken(what, now.body)
-                expected = None
+            if not self.lost.is_set():
+                self._extend()  # from now on nobody else can have it for a while
+            if not self.lost.is_set():
+                self._store.delete(self._key)
+        except StoreError as error:
+            log.warning(
+                "the claim of %s could not be given back, so the next must wait a moment: %s", self._what, error
+            )
+
+    def _extend(self) -> None:
+        with self._one_at_a_time:
+            try:
+                self._write(self._version)
+            except Conflict:
+                # A renewal whose answer never came may have arrived.
+                found = self._store.read(self._key)
+                if found is None or _content(found.body).get("claim") != self._told["claim"]:
+                    self.lost.set()
+                else:
+                    self._version = found.version
+
+    def _write(self, expected: str | None) -> None:
+        started = time.monotonic()
+        self._beat += 1
+        body = json.dumps(self._told | {"beat": self._beat}).encode()
+        self._version = self._store.write(self._key, body, expected=expected)
+        self._renewed = started
+
+    def _watch(self, found: Stored) -> Stored | None:
+        """The claim once it is another, or gone, or has been the same for so long that its holder is dead."""
+        log.info("%s is claimed (%s): watching whether its holder is alive", self._what, _who(found.body))
+        deadline = time.monotonic() + DEAD * self._renew
+        seen: Stored | None = found
+        while seen and seen.version == found.version and time.monotonic() < deadline:
+            time.sleep(self._renew / 10)
+            seen = self._store.read(self._key)
+        return seen
 
 
-def _changes(store: Store, key: str, version: str, seconds: float) -> bool:
-    """Whether the claim becomes another, or goes, in that time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(min(1.0, seconds / 10))
-        found = store.read(key)
-        if found is None or found.version != version:
-            return True
-    return False
+def _taken(what: str, body: bytes) -> Conflict:
+    return Conflict(f"another {what} is running here ({_who(body)}); stop it, or wait for its end")
 
 
-def _renew(
-    store: Store, key: str, told: bytes, version: str, held: Claim, done: threading.Event, seconds: float
-) -> None:
-    """Runs in a thread as long as the claim is held."""
-    while not done.wait(seconds):
-        try:
-            version = store.write(key, _fresh(told), expected=version)
-        except Conflict:
-            held.lost.set()
-            return
-        except SchemaHubError as error:  # the next try may come in time
-            log.debug("%s could not be renewed: %s", key, error)
+def _who(body: bytes) -> str:
+    told = _content(body)
+    return f"{told['owner']}, since {told['since']}" if {"owner", "since"} <= set(told) else "it does not say whose"
 
 
-def _fresh(told: bytes) -> bytes:
-    """The claim as never before, so that its version is a new one."""
-    return json.dumps(json.loads(told) | {"beat": time.time_ns()}).encode()
-
-
-def _taken(what: str, told: bytes) -> Conflict:
-    return Conflict(f"{what} is being landed by another run ({_who(told)}): let it end, or stop it")
-
-
-def _who(told: bytes) -> str:
+def _content(body: bytes) -> dict[str, object]:
     try:
-        found: dict[str, Any] = json.loads(told)
-        return f"{found['owner']}, since {found['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "who it is does not show yet"
+        told = json.loads(body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -148,6 +148,6 @@ class Objects:
 def claimed(landing: Landing, job: str, exchange: Exchange, product: str) -> Iterator[Claim]:
     """Be the only one who does this job on a product under this prefix. Raises Conflict, StoreError."""
     owner = f"{socket.gethostname()}, process {os.getpid()}"
-    what = f"the {job} of {exchange.name} {product} under {landing.store.uri}/{landing.prefix}"
-    with claim(landing.store, lock_key(landing.prefix, job, product), what, owner) as held:
+    what = f"{job} of {exchange.name} {product}"
+    with claim(landing.store, lock_key(landing.prefix, job, product), owner, what=what) as held:
         yield held

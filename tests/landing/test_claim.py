@@ -1,133 +1,250 @@
-"""One writer a product: the second is told at once, a dead one's claim is taken over, by one only."""
+"""Two writers never work on one product, and a dead one keeps nobody out."""
 
 from __future__ import annotations
 
-import os
+import json
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import boto3
 import pytest
 
-from schemahub_lib.errors import Conflict
-from schemahub_lib.landing.claim import claim
+from schemahub_lib.errors import Conflict, StoreError
+from schemahub_lib.landing.claim import DEAD, claim
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.landing.s3 import S3Store
 from schemahub_lib.landing.store import Store
 
-KEY = "p/locks/BTC-USD.json"
-RENEW = 0.2
+KEY = "raw/locks/BTC-USD.json"
+WHAT = "backfill of BTC-USD"
+RENEW = 0.5
+QUICK = 0.1
+LEFT = b'{"owner": "gone", "since": "1970-01-01 00:00:00 UTC", "claim": "x", "beat": 9}'
 
 
-@pytest.fixture
-def bucket(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in aws.items():
-        monkeypatch.setenv(name, value)
-    name = f"claims-{os.getpid()}-{time.time_ns()}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return name
+def refused(store: Store, renew: float) -> str:
+    with pytest.raises(Conflict) as conflict, claim(store, KEY, "second", what=WHAT, renew=renew):
+        pytest.fail("both have it")
+    return str(conflict.value)
 
 
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "local":
-        yield LocalStore.make(str(tmp_path))
-    else:
-        yield S3Store(request.getfixturevalue("bucket"))
-
-
-def test_a_second_writer_is_told_who_the_first_is(store: Store) -> None:
-    with claim(store, KEY, "coinbase BTC-USD", "host, process 1", renew=RENEW) as held:
-        with (
-            pytest.raises(
-                Conflict, match=r"coinbase BTC-USD is being landed by another run \(host, process 1, since 2"
-            ),
-            claim(store, KEY, "coinbase BTC-USD", "another", renew=RENEW),
-        ):
-            pass
+def test_the_second_is_refused_and_told_of_the_first(store: Store) -> None:
+    with claim(store, KEY, "host-1 pid 7", what=WHAT, renew=RENEW) as held:
+        message = refused(store, RENEW)
         held.check()
+    assert message.startswith("another backfill of BTC-USD is running here (host-1 pid 7, since 2")
+    assert message.endswith("UTC); stop it, or wait for its end")
 
 
-def test_after_the_first_the_second_may(store: Store) -> None:
-    for owner in ("one", "two"):
-        with claim(store, KEY, "BTC-USD", owner, renew=RENEW) as held:
+def test_afterwards_it_is_free(store: Store) -> None:
+    for owner in ("a", "b"):
+        with claim(store, KEY, owner, renew=RENEW) as held:
             held.check()
 
 
-def test_products_are_claimed_one_by_one(store: Store) -> None:
-    with (
-        claim(store, KEY, "BTC-USD", "one", renew=RENEW),
-        claim(store, KEY.replace("BTC", "ETH"), "ETH-USD", "two", renew=RENEW),
-    ):
+def test_a_failing_block_gives_it_back(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), claim(store, KEY, "a", renew=RENEW):
+        raise ZeroDivisionError
+    with claim(store, KEY, "b", renew=RENEW):
         pass
 
 
-def test_a_killed_process_holds_nothing_in_a_folder(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from schemahub_lib.landing.claim import claim; "
-        "from schemahub_lib.landing.local import LocalStore\n"
-        f"with claim(LocalStore.make({str(tmp_path)!r}), {KEY!r}, 'BTC-USD', 'it'):\n"
-        "    print('held', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    store = LocalStore.make(str(tmp_path))
-    with pytest.raises(Conflict), claim(store, KEY, "BTC-USD", "we"):
+def test_products_are_claimed_apart(store: Store) -> None:
+    with claim(store, KEY, "a", renew=RENEW), claim(store, "raw/locks/ETH-USD.json", "a", renew=RENEW):
         pass
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    with claim(store, KEY, "BTC-USD", "we") as held:
-        held.check()
 
 
-def test_a_dead_ones_claim_in_s3_is_taken_over_by_exactly_one(bucket: str) -> None:
-    S3Store(bucket).write(KEY, b'{"owner": "dead", "since": "long ago"}', expected=None)
-    got: list[str] = []
-    told: list[str] = []
-    done = threading.Event()
+def test_of_many_who_come_at_once_one_has_it(store: Store) -> None:
+    start, end = threading.Barrier(5), threading.Event()
 
-    def take(name: str) -> None:
+    def run(number: int) -> bool:
+        start.wait()
         try:
-            with claim(S3Store(bucket), KEY, "BTC-USD", name, renew=RENEW):
-                got.append(name)
-                done.wait(5)
-        except Conflict as error:
-            told.append(str(error))
+            with claim(store, KEY, str(number), renew=RENEW) as held:
+                end.wait(20)
+                held.check()
+                return True
+        except Conflict:
+            return False
 
-    threads = [threading.Thread(target=take, args=(f"rival {n}",)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 20
-    while len(told) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert len(got) == 1
-    assert len(told) == 3
-    assert all(got[0] in message for message in told)
+    with ThreadPoolExecutor(5) as threads:
+        results = [threads.submit(run, number) for number in range(5)]
+        deadline = time.monotonic() + 20
+        while sum(result.done() for result in results) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        end.set()
+        assert sorted(result.result() for result in results) == [False] * 4 + [True]
 
 
-def test_a_holder_that_was_taken_for_dead_writes_no_more(bucket: str) -> None:
-    store = S3Store(bucket)
-    with claim(store, KEY, "BTC-USD", "slow", renew=RENEW) as held:
-        found = store.read(KEY)
-        assert found is not None
-        while True:  # between two renewals
-            try:
-                store.write(KEY, b'{"owner": "other", "since": "now"}', expected=found.version)
-                break
-            except Conflict:
-                found = store.read(KEY)
-                assert found is not None
-        assert held.lost.wait(5)
-        with pytest.raises(Conflict, match="another run took over"):
+HOLDING = """
+import sys, time
+from pathlib import Path
+from schemahub_lib.landing.claim import claim
+from schemahub_lib.landing.local import LocalStore
+
+with claim(LocalStore(Path(sys.argv[1])), sys.argv[2], "other process"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_in_a_folder_a_killed_holder_keeps_nobody_out(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLDING, tmp_path, KEY], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        started = time.monotonic()
+        assert "other process, since" in refused(store, 60)
+        assert time.monotonic() - started < 5  # at once
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with claim(store, KEY, "next"):
+            pass
+
+
+def test_a_dead_holders_claim_is_taken_over_whatever_its_clock_said(bucket: S3Store) -> None:
+    bucket.write(KEY, LEFT, expected=None)
+    started = time.monotonic()
+    with claim(bucket, KEY, "next", renew=QUICK) as held:
+        assert time.monotonic() - started >= DEAD * QUICK
+        held.check()
+        assert owner(bucket) == "next"
+    assert bucket.read(KEY) is None
+
+
+def test_of_several_who_wait_for_a_dead_holders_claim_one_takes_it(bucket: S3Store) -> None:
+    bucket.write(KEY, LEFT, expected=None)
+    test_of_many_who_come_at_once_one_has_it(bucket)
+
+
+def test_whoever_waits_gets_what_is_given_back_meanwhile(bucket: S3Store) -> None:
+    bucket.write(KEY, LEFT, expected=None)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: (time.sleep(0.5), bucket.delete(KEY)))
+        started = time.monotonic()
+        with claim(bucket, KEY, "next", renew=10):
+            assert time.monotonic() - started < DEAD * 10
+
+
+def test_a_living_holder_is_never_taken_for_dead(bucket: S3Store) -> None:
+    with claim(bucket, KEY, "holder", renew=RENEW) as held:
+        for _ in range(3):
+            refused(bucket, RENEW)
+        held.check()
+        assert owner(bucket) == "holder"
+
+
+def test_a_holder_who_lost_it_stops_and_leaves_it_to_the_other(bucket: S3Store) -> None:
+    with claim(bucket, KEY, "first", what=WHAT, renew=QUICK) as held:
+        take_away(bucket)
+        assert held.lost.wait(20)
+        with pytest.raises(Conflict, match="another backfill of BTC-USD took over"):
             held.check()
-    assert store.read(KEY) is not None  # not ours to remove
+    assert owner(bucket) == "thief"
+
+
+def test_a_claim_that_was_deleted_is_lost(bucket: S3Store) -> None:
+    with claim(bucket, KEY, "first", renew=QUICK) as held:
+        bucket.delete(KEY)
+        assert held.lost.wait(20)
+    assert bucket.read(KEY) is None
+
+
+def test_an_end_right_after_a_loss_leaves_it_to_the_other(bucket: S3Store) -> None:
+    with claim(bucket, KEY, "first", renew=60):
+        take_away(bucket)
+    assert owner(bucket) == "thief"
+
+
+def test_after_an_outage_a_holder_makes_sure_before_it_goes_on(
+    bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = bucket.write
+    with claim(bucket, KEY, "first", renew=QUICK) as held:
+        monkeypatch.setattr(bucket, "write", fail)
+        time.sleep(DEAD * QUICK + 0.1)
+        with pytest.raises(StoreError, match="no network"):
+            held.check()
+        assert not held.lost.is_set()
+        monkeypatch.setattr(bucket, "write", works)
+        held.check()
+
+
+def test_after_an_outage_in_which_another_took_it_nothing_more_is_written(
+    bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = bucket.write
+    with claim(bucket, KEY, "first", renew=QUICK) as held:
+        monkeypatch.setattr(bucket, "write", fail)
+        time.sleep(DEAD * QUICK + 0.1)
+        monkeypatch.setattr(bucket, "write", works)
+        take_away(bucket)
+        with pytest.raises(Conflict, match="took over"):
+            held.check()
+
+
+def test_a_renewal_that_arrived_without_an_answer_is_no_loss(bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = bucket.write
+    arrived = threading.Event()
+
+    def arrive_and_fail(key: str, body: bytes, *, expected: str | None) -> str:
+        works(key, body, expected=expected)
+        monkeypatch.setattr(bucket, "write", works)
+        arrived.set()
+        raise StoreError("no answer")
+
+    with claim(bucket, KEY, "first", renew=QUICK) as held:
+        monkeypatch.setattr(bucket, "write", arrive_and_fail)
+        assert arrived.wait(20)
+        time.sleep(3 * QUICK)
+        held.check()
+
+
+def test_what_cannot_be_given_back_is_only_a_warning(
+    bucket: S3Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with claim(bucket, KEY, "first", what=WHAT, renew=60):
+        monkeypatch.setattr(bucket, "delete", fail)
+    assert "the claim of backfill of BTC-USD could not be given back" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"no json", b"[]", b'{"owner": "x"}'])
+def test_a_claim_that_says_nothing_is_one_all_the_same(content: bytes, s3_store: Callable[[str], S3Store]) -> None:
+    bucket = s3_store("aws")
+    bucket.write(KEY, content, expected=None)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: (time.sleep(0.3), take_away(bucket, content + b" ")))
+        assert "it does not say whose" in refused(bucket, 10)
+
+
+def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / KEY).mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot claim .*BTC-USD.json: "), claim(LocalStore(tmp_path), KEY, "a"):
+        pass
+
+
+def owner(store: Store) -> str:
+    stored = store.read(KEY)
+    assert stored is not None
+    return str(json.loads(stored.body)["owner"])
+
+
+def take_away(store: Store, content: bytes = b'{"owner": "thief", "since": "now", "claim": "y"}') -> None:
+    for _ in range(100):
+        stored = store.read(KEY)
+        assert stored is not None
+        try:
+            store.write(KEY, content, expected=stored.version)
+            return
+        except Conflict:  # it was being renewed
+            continue
+    pytest.fail("could not take it away")
+
+
+def fail(*_: object, **__: object) -> str:
+    raise StoreError("no network")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.landing.names import (
@@ -33,6 +33,7 @@ def test_the_briefs_example() -> None:
     assert parse_key(key) == ObjectName(key, "coinbase", "BTC-USD", WHEN, "123456", ".jsonl")
 
 
+@settings(deadline=None)
 @given(
     names,
     names,
