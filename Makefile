@@ -37,7 +37,7 @@ $(VENV)/.jars: schemahub_lib/tables/session.py
 		|| { cat $(VENV)/jars.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: demo dev test quick check coverage bench package lock clean
+.PHONY: demo dev test quick check coverage bench soak package lock clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
@@ -66,6 +66,9 @@ coverage: dev ## line and branch coverage, as HTML in htmlcov/
 
 bench: dev ## benchmarks: ratios measured in one run each
 	$(BIN)/python -m tests.bench
+
+soak: dev ## hours of the same: random kills, ten million trades
+	$(BIN)/python -m tests.bench memory
 
 package: $(BIN)/python ## dist/schemahub_lib.zip, for --extra-py-files and --py-files
 	rm -rf build dist/schemahub_lib.zip && mkdir -p dist

@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from schemahub_lib.http.messages import Rejected, Value
@@ -102,21 +103,25 @@ class _JsonWriter(RecordWriter):
             self._zstd = pa.CompressedOutputStream(pa.PythonFile(_Forward(sink), "w"), "zstd")
 
     def add(self, columns: Mapping[str, Sequence[Value]], fetched_at: datetime) -> None:
-        from orjson import OPT_APPEND_NEWLINE, dumps
+        from orjson import dumps
 
-        rows = len(columns[RAW_PAYLOAD.name])
-        parts: dict[str, Sequence[Value]] = {name: columns[column] for column, name in self._layout.names.items()}
-        parts[SOURCE.name] = [self._layout.source] * rows
-        parts[INGEST_TS.name] = [f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"] * rows
+        # A column at a time: what stands before its values, which is the same in every line, and they.
+        parts: list[Iterable[bytes]] = []
+        fetched = f"{fetched_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        own = dumps({SOURCE.name: self._layout.source, INGEST_TS.name: fetched})[1:-1]
+        before = b"{"
+        for column, name in self._layout.names.items():
+            quote, values = _as_json(columns[column])
+            parts += repeat(before + dumps(name) + b":" + quote), values
+            before = quote + b","
+        before += own
         if self._keep_payload:
-            parts[RAW_PAYLOAD.name] = columns[RAW_PAYLOAD.name]
-        names = list(parts)
-        lines = [
-            dumps(dict(zip(names, values, strict=True)), option=OPT_APPEND_NEWLINE)
-            for values in zip(*parts.values(), strict=True)
-        ]
-        self.rows += rows
-        text = b"".join(lines)
+            quote, values = _as_json(columns[RAW_PAYLOAD.name])
+            parts += repeat(before + b"," + dumps(RAW_PAYLOAD.name) + b":" + quote), values
+            before = quote
+        parts.append(repeat(before + b"}\n"))
+        text = b"".join(chain.from_iterable(zip(*parts, strict=False)))
+        self.rows += len(columns[RAW_PAYLOAD.name])
         if self._zstd is not None:
             self._zstd.write(text)
         else:
@@ -127,6 +132,18 @@ class _JsonWriter(RecordWriter):
             self._sink.write(self._gzip.flush())
         if self._zstd is not None:
             self._zstd.close()
+
+
+def _as_json(values: Sequence[Value]) -> tuple[bytes, Sequence[bytes]]:
+    """Values as JSON, and the quote that has to stand around each."""
+    from orjson import dumps
+
+    if values and set(map(type, values)) == {str}:
+        texts = dumps(values)
+        # A quote inside a JSON string has a backslash before it; without that, these characters only part two strings.
+        if b'\\","' not in texts:
+            return b'"', texts[2:-2].split(b'","')
+    return b"", [dumps(value) for value in values]
 
 
 class _ParquetWriter(RecordWriter):
