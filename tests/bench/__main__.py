@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import sys
 
+from tests.bench.archive_speed import archive_speed
 from tests.bench.landing import landing_pace, landing_speed, memory
+from tests.bench.landing_size import landing_size
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
 from tests.bench.throughput import limiter, throughput
 
-USUAL = (help_text, nothing_new, something_new, throughput, limiter, landing_speed, landing_pace)
+USUAL = (
+    help_text,
+    nothing_new,
+    something_new,
+    throughput,
+    limiter,
+    landing_size,
+    landing_speed,
+    archive_speed,
+    landing_pace,
+)
 LONG = (memory,)  # only when named, as `make soak` does
 BENCHMARKS = {function.__name__: function for function in (*USUAL, *LONG)}
 
