@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import sys
 
+from tests.bench.archive_speed import archive_speed
+from tests.bench.landing import landing_pace, landing_speed, memory
+from tests.bench.landing_size import landing_size
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
 from tests.bench.throughput import limiter, throughput
 
-BENCHMARKS = {function.__name__: function for function in (help_text, nothing_new, something_new, throughput, limiter)}
+USUAL = (
+    help_text,
+    nothing_new,
+    something_new,
+    throughput,
+    limiter,
+    landing_size,
+    landing_speed,
+    archive_speed,
+    landing_pace,
+)
+LONG = (memory,)  # only when named, as `make soak` does
+BENCHMARKS = {function.__name__: function for function in (*USUAL, *LONG)}
 
-for name in sys.argv[1:] or BENCHMARKS:
-    print(f"{name}: {BENCHMARKS[name].__doc__}")
+for name in sys.argv[1:] or [function.__name__ for function in USUAL]:
+    print(f"{name}: {BENCHMARKS[name].__doc__}", flush=True)
     BENCHMARKS[name]()

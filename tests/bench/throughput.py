@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import new_run_id
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
+from tests.bench.pages import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 1_000_000
@@ -39,19 +37,6 @@ class Unlimited(Coinbase):
     """As fast as the server answers."""
 
     rate_limit = RateLimit(units=1e6, seconds=1, burst=1e6)
-
-
-@contextmanager
-def pages(rows: int) -> Iterator[str]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.pages", str(rows)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    try:
-        yield server.stdout.readline().strip()
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def throughput() -> None:
