@@ -192,7 +192,7 @@ class HttpClient:
             since = datetime.fromtimestamp(self._now() - outage.seconds, UTC)
             message = (
                 f"not asked, because the exchange has answered nothing since {since:%H:%M:%S} UTC, "
-                f"{outage.seconds:.0f} s ago (last: {outage.last}); run again when it does"
+                f"{outage.seconds:.0f} s ago (last: {outage.last}); run again when it answers"
             )
         return self._error(ExchangeUnavailable, message, request)
 
