@@ -200,11 +200,14 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
     from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.runs import new_run_id
 
-    for option in ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "s3_bucket", "out"):
+    ruled_out = ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "resume", "checkpoint_s3")
+    for option in (*ruled_out, "s3_bucket", "s3_prefix", "out"):
         if values[option]:
             raise UsageError(
                 f"--from-archive loads whole files into the raw table: leave --{option.replace('_', '-')} out"
             )
+    if values["to"] == "landing":
+        raise UsageError("--from-archive loads files into the raw table: leave --to landing out")
     with Progress(live=live(options)) as progress:
         return load_archives(
             options.lake(),

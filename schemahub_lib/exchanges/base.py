@@ -135,9 +135,10 @@ class Exchange(ABC):
         """`request` with the headers that authenticate it. `now` is seconds since 1970. Raises UsageError."""
 
     def in_pages_of(self, rows: int) -> Self:
-        """The same exchange, asked for at most `rows` trades at once (never more than it gives)."""
+        """The same exchange, asked for at most `rows` trades at once (never more than it gives, nor fewer than two: a
+        page of one cannot show that an id was skipped)."""
         other = copy(self)
-        other.page_size = min(rows, self.page_size)
+        other.page_size = max(min(rows, self.page_size), 2)
         return other
 
     def with_share(self, tasks: int) -> Self:

@@ -21,6 +21,7 @@ from schemahub_lib.exchanges.fields import (
     Kind,
     is_integer,
     microseconds,
+    moment,
     since_epoch,
 )
 from schemahub_lib.exchanges.rows import Rows
@@ -147,12 +148,17 @@ class Binance(Exchange):
             from_id = last + 1
 
     def head(self, product: str) -> Flow[int | None]:
-        params: dict[str, str | int] = {"symbol": product, "limit": 1}
-        found = self._read((yield from ask(Request(HISTORY, params, weight=self.page_weight, product=product))))
+        # A page, as the newest row may be malformed.
+        params: dict[str, str | int] = {"symbol": product, "limit": self.page_size}
+        response = yield from ask(Request(HISTORY, params, weight=self.page_weight, product=product))
+        found = self._read(response)
+        if len(found) and not _ids(found):
+            raise self.unexpected(response, "at least one trade with an id")
         return max(_ids(found), default=None)
 
     def position_at(self, product: str, when: datetime) -> Flow[int | None]:
-        return (yield from self._first_since(product, when))
+        # The exchange tells times in milliseconds, so a time between two of them is at the later one.
+        return (yield from self._first_since(product, moment(-(-since_epoch(when) // 1000) * 1000)))
 
     def between(self, product: str, low: int, high: int) -> Flow[None]:
         while low <= high:
@@ -192,7 +198,9 @@ class Binance(Exchange):
     def _from_id(self, symbol: str, from_id: int) -> Flow[Rows]:
         params: dict[str, str | int] = {"symbol": symbol, "fromId": from_id, "limit": self.page_size}
         request = Request(HISTORY, params, weight=self.page_weight, product=symbol)
-        another = replace(request, params=params | {"fromId": max(from_id - 1, 0)})
+        # From one earlier on; before the very first there is none, and one row less is another answer too.
+        other = {"fromId": from_id - 1} if from_id else {"limit": self.page_size - 1}
+        another = replace(request, params=params | other)
 
         def judge(found: Rows) -> Verdict:
             ids = _ids(found)

@@ -148,6 +148,10 @@ class Coinbase(Exchange):
     def between(self, product: str, low: int, high: int) -> Flow[None]:
         product = product.upper()
         newest = yield from self._window(product, low - 1, high + 1, top=high)
+        if newest.newest < high:
+            above = yield from self._window(product, after=high)
+            if not above.ids:
+                raise self.cut_short(_path(product), product, high, newest.newest)
         while newest.ids and low < newest.oldest:
             before = min(low + self.page_size, newest.oldest)
             window = yield from self._between_ids(product, low - 1, before, top=before - 1)

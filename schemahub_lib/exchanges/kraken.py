@@ -201,15 +201,13 @@ class Kraken(Exchange):
         else:
             found = yield from self._after(product, since, seen)
         while found:
-            since = found.last
+            before, since = since, found.last
             page = self.since(found.rows, start) if isinstance(start, datetime) else found.rows
             kept, ended = self.upto(page, until)
             times = self._times(kept)
             if ended and until is not None:
                 reached = since_epoch(until)
-                if not times:
-                    break
-                since = _cursor_at(times[-1])
+                since = _cursor_at(times[-1]) if times else before
             else:
                 reached = max([reached, *self._times(found.rows)[-1:]])
             fresh = seen.fresh(kept)

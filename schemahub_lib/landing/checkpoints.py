@@ -41,7 +41,7 @@ class Checkpoints:
     """The checkpoints of one kind in a store. `key` is where a product's lies. Threads may share it, one a product."""
 
     def __init__(self, store: Store, source: str, key: Callable[[str], str]) -> None:
-        self._store, self._source, self._key = store, source, key
+        self.store, self._source, self._key = store, source, key
         self._versions: dict[str, str | None] = {}
 
     def load(self, product: str) -> Checkpoint | None:
@@ -51,31 +51,31 @@ class Checkpoints:
         as nothing was saved in its place: whoever died meanwhile must not seem never to have begun. Raises StoreError.
         """
         key = self._key(product)
-        stored = self._store.read(key)
+        stored = self.store.read(key)
         self._versions[product] = stored.version if stored else None
         if stored is None:
-            if left := next(self._store.list(f"{key}{CORRUPT}"), None):
+            if left := next(self.store.list(f"{key}{CORRUPT}"), None):
                 raise CheckpointCorrupt(
-                    f"{self._store.uri}/{key} is missing since it was set aside as {left.key}, being no checkpoint"
+                    f"{self.store.uri}/{key} is missing since it was set aside as {left.key}, being no checkpoint"
                 )
             return None
         try:
             return _read(stored.body, self._source, product)
         except ValueError as error:
-            aside = self._store.set_aside(key)
+            aside = self.store.set_aside(key)
             self._versions[product] = None
             raise CheckpointCorrupt(
-                f"{self._store.uri}/{key} is no checkpoint of {product} ({error}); it is now {aside}"
+                f"{self.store.uri}/{key} is no checkpoint of {product} ({error}); it is now {aside}"
             ) from error
 
     def save(self, product: str, checkpoint: Checkpoint) -> None:
         """Write over the version that was loaded or saved last. Raises Conflict when there is another, StoreError."""
         key = self._key(product)
         try:
-            version = self._store.write(key, _written(checkpoint), expected=self._versions.get(product))
+            version = self.store.write(key, _written(checkpoint), expected=self._versions.get(product))
         except Conflict as error:
             raise Conflict(
-                f"{product}: another run has moved {self._store.uri}/{key} meanwhile, so this one stops; nothing was "
+                f"{product}: another run has moved {self.store.uri}/{key} meanwhile, so this one stops; nothing was "
                 "overwritten. Let one run at a time land a product"
             ) from error
         self._versions[product] = version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -158,7 +159,8 @@ class S3Store:
         ) as error:
             raise StoreError(f"{where}: {error}; {_CREDENTIALS}") from error
         except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
-            raise StoreError(f"{where}: {error}; see to the network and AWS_ENDPOINT_URL, then run again") from error
+            told = re.sub(r"//[^/@\s]*@", "//***@", str(error))
+            raise StoreError(f"{where}: {told}; see to the network and AWS_ENDPOINT_URL, then run again") from error
         except exceptions.BotoCoreError as error:
             raise StoreError(f"{where}: {error}; see to the AWS settings, then run again") from error
 

@@ -93,8 +93,8 @@ def _load(
         if not rows.num_rows:
             continue
         places = positions(table, rows)
-        low = places[0].as_py() if next_low is None else next_low
-        next_low = places[-1].as_py() + grain
+        low = places[0].as_py() // grain * grain if next_low is None else next_low
+        next_low = (places[-1].as_py() // grain + 1) * grain
         # An official file is whole: ids that it skips do not exist.
         part = History(rows, ((low, next_low - 1),), grain)
         published = append_history(lake, table, run_id, {file.product: part})

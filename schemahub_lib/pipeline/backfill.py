@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import ExchangeError, Interrupted
 from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.pipeline import distributed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 250_000  # rows in one publish
+SETTLED = timedelta(minutes=1)  # no trade comes in later than that
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ def missing_ranges(
         return stream.missing(max(low, inside[0]), min(high, inside[1]))
     if stream.watermark is not None and stream.covered:
         high = min(high, stream.covered[-1][1])  # what is newer is fetched by ingest
-    elif exchange.raw_table.position == "time":
-        high -= 1  # there may be more trades in the newest one's microsecond
+    elif exchange.raw_table.position == "time" and moment(high) > datetime.now(UTC) - SETTLED:
+        high -= 1  # there may yet be more trades in the newest one's microsecond
     return stream.missing(low, high)
 
 
@@ -189,8 +191,8 @@ class _Batch:
         self.covers: Intervals = ()
 
     def add(self, piece: Piece) -> None:
-        for page in piece.pages:
-            rows, rejected = typed(self.exchange, self.product, page, keep_payload=self.keep_payload)
+        read = [typed(self.exchange, self.product, page, keep_payload=self.keep_payload) for page in piece.pages]
+        for rows, rejected in read:  # all of a piece or, when a page is refused, nothing of it
             self.tables.append(rows)
             self.rejected += rejected
             self.rows += rows.num_rows

@@ -112,7 +112,8 @@ class _Walk:
                 start, end, fetched = ahead.popleft()
                 found = fetched.result()
                 if isinstance(found, TooMany):
-                    self.width = max((found.reached - start + 1) * self.rows_wanted // found.rows, 1)
+                    came = found.reached - start + 1  # less than the piece was wide, so that pieces end up fitting
+                    self.width = max(min(came, came * self.rows_wanted // found.rows), 1)
                     for _, _, wider in ahead:
                         wider.cancel()
                     ahead.clear()

@@ -94,7 +94,8 @@ class _Backfill:
         self.checkpoints, self.journey, self.outcome, self.held = checkpoints, journey, outcome, held
         self.product, self.cluster, self.stop = outcome.product, cluster, stop
         self.objects = Objects(landing, exchange, outcome, newest_first=True)
-        self.place = f"{landing.store.uri}/{landing.prefix}"
+        # Checkpoints beside their objects may move with them.
+        self.place = None if checkpoints.store is landing.store else f"{landing.store.uri}/{landing.prefix}"
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed
         self.empty: Intervals = ()  # positions at which the exchange has no trades, asked and answered
@@ -113,6 +114,11 @@ class _Backfill:
             return
         low, high = found
         if position is not None:
+            if high < position - 1 and self.options.until is not None:
+                raise UsageError(
+                    f"{self.exchange.name} {self.product}: the checkpoint is at {position}, and with this --until what "
+                    f"lies from there down to {high + 1} would be left out for ever: leave --until out, or --resume"
+                )
             high = min(high, position - 1)
         ranges = Stream(None, self.landed).missing(low, high)
         self.journey.begin(self.product, sum(end - start + 1 for start, end in ranges))
@@ -124,24 +130,23 @@ class _Backfill:
             for piece in until_stopped(way, self.stop):
                 if self.objects.rows + piece.rows > MOST_ROWS or piece.high + 1 < reached:
                     self._commit(reached)
-                for page in reversed(piece.pages):
-                    self.objects.add(_flipped(page))
-                    if len(page):
-                        self.last_id = str(page.columns[self.exchange.id_column][0])
+                self.objects.add([_flipped(page) for page in reversed(piece.pages)])
+                if piece.rows:
+                    oldest = next(page for page in piece.pages if len(page))
+                    self.last_id = str(oldest.columns[self.exchange.id_column][0])
                 if not piece.rows:
                     self.empty = cover(self.empty, piece.low, piece.high)
                 reached = piece.low
                 if self.objects.size >= MOST_BYTES:
                     self._commit(reached)
                 self.journey.advance(self.product, piece.high - piece.low + 1, piece.rows)
+            self._commit(low, complete=True)
+            self.outcome.status = "complete"
         except (ExchangeError, Interrupted):
             self._commit(reached)
             raise
-        except BaseException:
+        finally:
             self.objects.abort()
-            raise
-        self._commit(low, complete=True)
-        self.outcome.status = "complete"
 
     def _commit(self, position: int, *, complete: bool = False) -> None:
         """The object first, then the checkpoint: a crash between them lands the same object again."""
@@ -158,11 +163,12 @@ class _Backfill:
         details: dict[str, Any] = {
             "source": self.exchange.name,
             "product": self.product,
-            "place": self.place,
             "position": position,
             "complete": complete,
             "empty": self.empty,
         }
+        if self.place is not None:
+            details["place"] = self.place
         if below := [part for part in self.landed if part[0] < position]:
             details["landed"] = below
         self.checkpoints.save(self.product, Checkpoint(last, self.processed, datetime.now(UTC), details))
@@ -196,7 +202,7 @@ class _Backfill:
             return position
         if known is None:
             return None
-        if known.details.get("place", self.place) != self.place:
+        if self.place is not None and known.details.get("place", self.place) != self.place:
             raise UsageError(
                 f"{self.exchange.name} {self.product}: the checkpoint is of objects in {known.details['place']}, and "
                 f"says nothing of {self.place}: run it in another folder, or keep checkpoints beside the objects with "

@@ -113,13 +113,12 @@ class _Microbatch:
                     self._add(page)
                     if self.objects.rows + self.exchange.page_size > MOST_ROWS or self.objects.size >= MOST_BYTES:
                         self._commit()
+                self._commit()
             except (ExchangeError, Interrupted):
                 self._commit()
                 raise
-            except BaseException:
+            finally:
                 self.objects.abort()
-                raise
-            self._commit()
         if not self.outcome.objects and not self.outcome.set_aside:
             self.outcome.status = "nothing new"
 
@@ -143,9 +142,8 @@ class _Microbatch:
                 kept = sum(place < self.options.after for place in places)
                 if kept < len(page):
                     columns = {name: values[:kept] for name, values in page.columns.items()}
-                    yield replace(
-                        page, columns=columns, cursor=str(places[kept - 1] if kept else self.options.after - 1)
-                    )
+                    if kept:
+                        yield replace(page, columns=columns, cursor=str(places[kept - 1]))
                     return
             yield page
 
@@ -158,7 +156,7 @@ class _Microbatch:
         return held
 
     def _add(self, page: Page) -> None:
-        self.objects.add(page)
+        self.objects.add([page])
         self.progress.add(self.exchange.name, self.product, len(page))
         before = self.reached or (None if self._asked else self.known)
         if not len(page):

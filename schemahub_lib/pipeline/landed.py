@@ -65,7 +65,7 @@ def survey(store: Store, prefix: str, exchange: Exchange, product: str) -> Lande
     trades, top, newest_ts = 0, -1, 0
     newest: list[str] = []
     lowest: dict[int, str] = {}  # of each batch: position and id
-    for entry, name in objects(store, prefix, exchange.name):
+    for entry, name in objects(store, f"{prefix}/", exchange.name):
         if name.product != product:
             continue
         log.info("%s %s: reading %s", exchange.name, product, entry.key)

@@ -53,6 +53,8 @@ class Objects:
         self._sink: Sink | None = None
         self._writer: RecordWriter | None = None
         self._rejected: list[Rejected] = []
+        self._reaches = 0  # the position of the last trade written
+        self._there: tuple[int, int] | None = None  # the object in whose place this one is put
 
     @property
     def rows(self) -> int:
@@ -67,21 +69,25 @@ class Objects:
         """Whether there is anything to commit."""
         return self._writer is not None or bool(self._rejected)
 
-    def add(self, page: Page) -> None:
-        """Write a page's trades."""
-        refuse_unreadable(self.exchange, self.product, len(page), page.rejected)
-        self._rejected += page.rejected
-        columns = page.columns
-        if self._writer is None:
-            columns = self._not_landed_otherwise(columns)
-        if not columns[self.exchange.id_column]:
-            return
-        if self._writer is None:
-            landing = self.landing
-            self._sink = landing.store.create(self._key(columns))
-            layout = layout_of(self.exchange)
-            self._writer = open_writer(self._sink, layout, landing.format, landing.compress, landing.keep_payload)
-        self._writer.add(columns, datetime.now(UTC))
+    def add(self, pages: Sequence[Page]) -> None:
+        """Write the trades of some pages: of all, or of none when one of them is refused."""
+        for page in pages:
+            refuse_unreadable(self.exchange, self.product, len(page), page.rejected)
+        for page in pages:
+            self._rejected += page.rejected
+            columns = page.columns if self._writer else self._not_landed_otherwise(page.columns)
+            if columns[self.exchange.id_column]:
+                writer = self._writer or self._open(columns)
+                writer.add(columns, datetime.now(UTC))
+                self._reaches = self._ends(columns)[-1]
+
+    def _open(self, columns: Columns) -> RecordWriter:
+        landing, key = self.landing, self._key(columns)
+        self._there = self._span(key)
+        self._sink = landing.store.create(key)
+        layout = layout_of(self.exchange)
+        self._writer = open_writer(self._sink, layout, landing.format, landing.compress, landing.keep_payload)
+        return self._writer
 
     def _key(self, columns: Columns) -> str:
         when = moment(self.exchange.time_of(columns[self.exchange.time_column][0]))
@@ -93,26 +99,42 @@ class Objects:
         """What is left to write, where an object of the name to come is there from a run in the other direction.
 
         A microbatch that begins with a trade and a backfill's batch that ends with it are called alike: the trade has
-        landed then, and neither may take the other's place. An object from a run in this direction is our own, from
-        before a crash, and is written over.
+        landed then, and neither may take the other's place.
         """
-        while columns[self.exchange.id_column] and self._runs_the_other_way(self._key(columns)):
+        while columns[self.exchange.id_column]:
+            there = self._span(self._key(columns))
+            if there is None or there[0] == there[1] or (there[0] > there[1]) == self.newest_first:
+                break
             columns = {name: values[1:] for name, values in columns.items()}
         return columns
 
-    def _runs_the_other_way(self, key: str) -> bool:
-        store = self.landing.store
-        name = parse_key(key)
+    def _span(self, key: str) -> tuple[int, int] | None:
+        """The positions of the first and the last trade of the object that is there by this name."""
+        store, name = self.landing.store, parse_key(key)
         there = next((entry for entry in store.list(key) if entry.key == key), None)
         if name is None or there is None:
-            return False
+            return None
         try:
-            batch = next(batches(store, there, name, layout_of(self.exchange), 2))
+            found = [self._ends(batch.columns) for batch in batches(store, there, name, layout_of(self.exchange))]
         except SchemaHubError as error:
             log.warning("%s; it is written over", error)
-            return False
-        places = self.exchange.positions(batch.columns)
-        return len(places) > 1 and places[0] != places[1] and (places[0] > places[1]) != self.newest_first
+            return None
+        ends = [ends for ends in found if ends]
+        return (ends[0][0], ends[-1][-1]) if ends else None
+
+    def _ends(self, columns: Columns) -> list[int]:
+        """The positions of the first and the last trade."""
+        names = (self.exchange.id_column, self.exchange.time_column)
+        if not columns[names[0]]:
+            return []
+        return self.exchange.positions({name: [columns[name][0], columns[name][-1]] for name in names})
+
+    @property
+    def _reaches_further(self) -> bool:
+        """Whether the object to write has all that the one by its name has."""
+        if self._there is None:
+            return True
+        return self._reaches <= self._there[1] if self.newest_first else self._reaches >= self._there[1]
 
     def commit(self) -> None:
         """Make what was written visible. Malformed rows go first, so that none is ever passed over unseen."""
@@ -129,19 +151,22 @@ class Objects:
             )
             self.outcome.set_aside += len(self._rejected)
             self._rejected = []
+        if not self._reaches_further:  # it is of a run that was asked for more
+            log.info("%s %s: the object there reaches further, and stays", self.exchange.name, self.product)
+            self.abort()
         if self._writer is not None and self._sink is not None:
             self._writer.close()
             self._sink.commit()
             self.outcome.objects += 1
             self.outcome.bytes += self._sink.size
             self.outcome.trades += self._writer.rows
-            self._sink = self._writer = None
+            self._sink = self._writer = self._there = None
 
     def abort(self) -> None:
         """Leave nothing of what was not committed."""
-        if self._sink is not None:
-            self._sink.abort()
-            self._sink = self._writer = None
+        sink, self._sink, self._writer, self._there = self._sink, None, None, None
+        if sink is not None:
+            sink.abort()
 
 
 @contextmanager

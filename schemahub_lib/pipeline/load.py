@@ -22,8 +22,8 @@ from schemahub_lib.schemas import RAW_PAYLOAD
 from schemahub_lib.tables.batches import to_arrow
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.raw import History, append_history, positions
-from schemahub_lib.tables.rebuild import current_state
-from schemahub_lib.tables.state import Intervals, cover, read_loaded
+from schemahub_lib.tables.rebuild import current_state, spans
+from schemahub_lib.tables.state import Intervals, read_loaded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +163,9 @@ def _covered(exchange: Exchange, rows: pa.Table) -> Intervals:
         return ()
     places = np.sort(positions(exchange.raw_table, rows).to_numpy())
     if exchange.raw_table.position == "time":
-        return cover((), int(places[0]), int(places[-1]) - 1)
+        # Of the first and the last microsecond another object may hold a part.
+        found = spans(rows[exchange.time_column], rows[exchange.id_column].to_pylist())
+        return tuple((low + 1, high) for low, high in found if low < high)
     ends = np.flatnonzero(np.diff(places) > 1)
     lows, highs = places[np.r_[0, ends + 1]], places[np.r_[ends, len(places) - 1]]
     return tuple(zip(lows.tolist(), highs.tolist(), strict=True))

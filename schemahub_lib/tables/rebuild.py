@@ -68,13 +68,14 @@ def rebuild(table: IcebergTable, snapshot_id: int, exchange: Exchange) -> State:
             tail = sorted(own.filter(pc.equal(own[time_column], pc.max(own[time_column])))[id_column].to_pylist())
             last_id = tail[-1]
         cursor = exchange.resume_cursor(last_id, last_ts)
-        covered = _intervals(numbers) if raw.position == "id" else _spans(own[time_column], ids)
+        covered = _intervals(numbers) if raw.position == "id" else spans(own[time_column], ids)
         streams[symbol] = Stream(Watermark(last_id, last_ts, cursor, tuple(tail)), covered)
     return State(streams)
 
 
-def _spans(times: pa.ChunkedArray, ids: list[str]) -> Intervals:
-    """The microseconds between trades of which each has the next id, and between the first and last without ids."""
+def spans(times: pa.ChunkedArray, ids: list[str]) -> Intervals:
+    """The microseconds between trades of which each has the next id, and between the first and last without ids; the
+    last microsecond of a span not counted."""
     moments = times.cast("int64").to_pylist()
     numbered = sorted((int(i), moment) for i, moment in zip(ids, moments, strict=True) if i.isdecimal())
     covered: Intervals = ()

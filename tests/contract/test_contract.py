@@ -152,11 +152,26 @@ def test_history_whose_end_is_not_to_be_seen_is_an_error_and_not_a_gap(venue, tr
     everything = even(venue, trade, 30)
     tape = venue.tape(everything[:20], 5)
     high = venue.position(tape, everything[-1])
-    if venue.exchange.name == "coinbase":  # pages begin with the newest: what it does not have is not there
-        assert len(records_of(venue.between(tape, 1, high))) == 20
-    else:
-        with pytest.raises(UnexpectedResponse, match="as if there were no more"):
-            venue.between(tape, venue.position(tape, everything[0]), high)
+    with pytest.raises(UnexpectedResponse, match="as if there were no more"):
+        venue.between(tape, venue.position(tape, everything[0]), high)
+
+
+@pytest.mark.parametrize("malformed", [[29], [28, 29], [10, 11, 12, 13, 14], [0]])
+def test_a_row_that_is_no_trade_is_set_aside_once_wherever_ranges_are_cut(venue, trade, malformed):
+    trades = even(venue, trade, 30)
+    positions = [venue.position(venue.tape(trades, 5), t) for t in trades]
+    for number in malformed:
+        trades[number] = replace(trades[number], price="free")
+    tape = venue.tape([*trades, *even(venue, trade, 3, first_id=31)], 5)
+    tape.trades[30:] = [replace(t, ns=t.ns + 40_000_000_000) for t in tape.trades[30:]]
+    payloads = set()
+    kept = 0
+    for low, high in pairwise([positions[0], positions[9] + 1, positions[20], positions[29] + 1]):
+        for page in venue.between(tape, low, high - 1):
+            kept += len(page)
+            payloads |= {rejected.payload for rejected in page.rejected}
+    assert kept == 30 - len(malformed)
+    assert payloads == {tape.row(trades[number]) for number in malformed}
 
 
 def test_a_range_of_a_page_is_one_request(venue, trade):

@@ -235,6 +235,32 @@ def test_a_microbatch_and_a_backfill_that_meet_at_one_trade_do_not_take_each_oth
     assert sorted(other.ids()) == sorted(place.ids())
 
 
+def test_what_was_landed_is_not_replaced_by_less_of_it(settings: Settings, tmp_path: Path) -> None:
+    """Batches that begin with one trade have one name, however many trades they have."""
+    place = Place(settings, tmp_path / "new", "coinbase")
+    place.ingest()
+    ids = place.ids()
+    place.ingest(before=ids[0] - 1, after=ids[0] + 6)
+    assert place.ids() == ids
+    history = Place(settings, tmp_path / "old", "coinbase")
+    history.backfill(until=NOW)
+    ids = history.ids()
+    history.backfill(until=NOW, since=NOW - timedelta(minutes=20), resume=False)
+    assert history.ids() == ids
+
+
+def test_a_resumed_backfill_leaves_nothing_out_between_its_checkpoint_and_until(
+    settings: Settings, tmp_path: Path
+) -> None:
+    place = Place(settings, tmp_path, "coinbase")
+    place.backfill(since=NOW - timedelta(minutes=20))
+    outcome = place.backfill(until=NOW - timedelta(minutes=40))
+    assert outcome.status == "failed"
+    assert "would be left out for ever" in str(outcome.error)
+    place.backfill()
+    place.assert_whole()
+
+
 def test_going_further_back_later_lands_only_what_is_older(settings: Settings, tmp_path: Path) -> None:
     place = Place(settings, tmp_path, "coinbase")
     first = place.backfill(since=NOW - timedelta(hours=1))
