@@ -129,9 +129,9 @@ def holes(rng: random.Random, *, wide: bool = True) -> list[int]:
 
 
 def on_the_way(chunk: int, concurrency: int, *, wide: bool) -> int:
-    """How many trades may be fetched and not in a batch yet: one piece that did not fit, and those fetched ahead.
-    Below a wide hole pieces are wide too."""
-    return (concurrency + 1) * chunk * (MOST_PAGES if wide else 1)
+    """How many trades may be fetched and not in a batch yet: one piece that did not fit, two on their way to it, and
+    those fetched ahead. Below a wide hole pieces are wide too."""
+    return (concurrency + 3) * chunk * (MOST_PAGES if wide else 1)
 
 
 def _kill(process: subprocess.Popen[str], server: TapeServer, rng: random.Random, most: int) -> bool:
@@ -212,9 +212,9 @@ def kill_ingest(folder: Path, rng: random.Random, aws: Mapping[str, str] | None)
             *("ingest", PRODUCT, "--limit", str(limit), "--cold-start-window", "2h"),
             *("--format", format_, "--compress", compress, *place.flags),
         )
-        # The page by which a cold start finds its place is bounded too.
+        # One that did not fit, two on their way to it, and the one by which a cold start finds its place.
         told = f"ingest, {format_} {compress}, pages of {limit}, batches of {rows}, {'S3' if aws else 'a folder'}"
-        result = Result(told, allowed=rows + 2 * limit)
+        result = Result(told, allowed=rows + 4 * limit)
         ids = server.tapes[PRODUCT]
         while True:
             _killed_till_done(place, server, rng, rows, command, result, most=2 * rows // limit)

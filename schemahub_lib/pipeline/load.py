@@ -102,6 +102,8 @@ def _load(
     while part is not None:
         following = next(parts, None)
         rows, rejected = part
+        told = rows.num_rows
+        rows = _once(exchange, rows)
         if rejected:
             quarantine(lake, exchange.name, name.product, run_id, rejected)
             outcome.set_aside += len(rejected)
@@ -109,7 +111,7 @@ def _load(
         history = {name.product: History(rows, _covered(exchange, rows))}
         published = append_history(lake, exchange.raw_table, run_id, history, loaded)
         outcome.trades += published.result.rows
-        outcome.duplicates += published.result.duplicates
+        outcome.duplicates += published.result.duplicates + told - rows.num_rows
         progress.add(exchange.name, name.product, rows.num_rows)
         part = following
     outcome.objects += 1
@@ -137,6 +139,18 @@ def _parts(
         yield pa.concat_tables(waiting or [rows.slice(0, 0)]), rejected
 
 
+def _once(exchange: Exchange, rows: pa.Table) -> pa.Table:
+    """Rows without repeated ids: objects may have been joined by hand."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    ids = rows[exchange.id_column]
+    if pc.count_distinct(ids).as_py() == rows.num_rows:
+        return rows
+    _, first = np.unique(ids.to_numpy().astype(str), return_index=True)
+    return rows.take(np.sort(first))
+
+
 def _without_strangers(exchange: Exchange, name: ObjectName, rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
     """Rows without those of another product than the object's, and without ids that are none."""
     import pyarrow.compute as pc
@@ -156,7 +170,8 @@ def _without_strangers(exchange: Exchange, name: ObjectName, rows: pa.Table) -> 
 
 
 def _covered(exchange: Exchange, rows: pa.Table) -> Intervals:
-    """What an object shows to be whole: ids that follow each other; the time from its first trade to its last."""
+    """What an object shows to be whole: ids that follow each other; the time between its first trade and its last, in
+    whose own microseconds there may be more."""
     import numpy as np
 
     if not rows.num_rows:

@@ -17,6 +17,7 @@ from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.expressions import BooleanExpression
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def append_raw(lake: Lake, table: Table, run_id: str, fetched: Mapping[str, Fetc
         duplicates = 0
         for name, stream in sorted(fetched.items()):  # and so in the table's sort order
             base = state.streams.get(name, Stream(None))
-            rows = trim(table, stream.rows, base)
+            rows = _unknown(lake, table, state, name, trim(table, stream.rows, base))
             if base.watermark is not None and stream.start is None and not _connects(table, stream.rows, base):
                 log.warning(
                     "%s %s: another run began this stream meanwhile, and nothing proves that %d trades fetched from "
@@ -100,7 +101,7 @@ def append_history(
         duplicates = 0
         for name, part in sorted(parts.items()):
             base = state.streams.get(name, Stream(None))
-            rows = _uncovered(table, part.rows, base.covered, part.grain)
+            rows = _unknown(lake, table, state, name, _uncovered(table, part.rows, base.covered, part.grain))
             duplicates += part.rows.num_rows - rows.num_rows
             covered = base.covered
             for start, end in part.covers:
@@ -175,6 +176,32 @@ def _uncovered(table: Table, rows: pa.Table, covered: Intervals, grain: int = 1)
     lows, highs = np.array(covered, np.int64).T
     last = np.searchsorted(lows, places + grain - 1, "right") - 1  # range that begins before a row's grain ends
     return rows.filter((last < 0) | (highs[last] < places))
+
+
+def _unknown(lake: Lake, table: Table, state: State, name: str, rows: pa.Table) -> pa.Table:
+    """Rows without those that stand in the table at positions which are not covered: where positions are times, a
+    loaded object ends in a microsecond of which there may be more trades, and that stays uncovered."""
+    import pyarrow.compute as pc
+
+    if table.position != "time" or state.loaded is None or not rows.num_rows:
+        return rows
+    found = lake.ensure(table)
+    id_column, time_column = _roles(table)
+    first, last = (moment.isoformat() for moment in pc.min_max(rows[time_column]).as_py().values())
+    there = _between(table.key[0], name, time_column, first, last)
+    known = found.scan(there, selected_fields=(id_column,)).to_arrow()[id_column]
+    return rows.filter(pc.invert(pc.is_in(rows[id_column], known))) if len(known) else rows
+
+
+def _between(symbol_column: str, symbol: str, time_column: str, first: str, last: str) -> BooleanExpression:
+    from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
+
+    # pyiceberg's types want an unbound term here, its documentation a column's name
+    return And(
+        EqualTo(symbol_column, symbol),  # type: ignore[call-arg,arg-type]
+        GreaterThanOrEqual(time_column, first),  # type: ignore[call-arg,arg-type]
+        LessThanOrEqual(time_column, last),  # type: ignore[call-arg,arg-type]
+    )
 
 
 def positions(table: Table, rows: pa.Table) -> pa.ChunkedArray:

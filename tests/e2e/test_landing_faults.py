@@ -164,6 +164,7 @@ def test_of_two_at_once_the_second_stops_and_says_why(
 # Stores that fail
 
 
+@pytest.mark.slow
 def test_s3_that_is_slow_and_busy_costs_no_trade(
     land: Cli, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ def test_s3_that_is_slow_and_busy_costs_no_trade(
     assert_exact(landed(real), IDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "remedy"),
     [
