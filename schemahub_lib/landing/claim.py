@@ -174,7 +174,7 @@ class _ObjectClaim(Claim):
 
 
 def _taken(what: str, body: bytes) -> Conflict:
-    return Conflict(f"another {what} is running here ({_who(body)}); stop it, or wait for its end")
+    return Conflict(f"another {what} is running ({_who(body)}); stop it, or wait for its end")
 
 
 def _who(body: bytes) -> str:

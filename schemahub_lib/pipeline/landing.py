@@ -173,6 +173,6 @@ class Objects:
 def claimed(landing: Landing, job: str, exchange: Exchange, product: str) -> Iterator[Claim]:
     """Be the only one who does this job on a product under this prefix. Raises Conflict, StoreError."""
     owner = f"{socket.gethostname()}, process {os.getpid()}"
-    what = f"{job} of {exchange.name} {product}"
+    what = f"{job} of {exchange.name} {product} into {landing.store.uri}/{landing.prefix}"
     with claim(landing.store, lock_key(landing.prefix, job, product), owner, what=what) as held:
         yield held

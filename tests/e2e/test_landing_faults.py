@@ -154,9 +154,10 @@ def test_of_two_at_once_the_second_stops_and_says_why(
     server.delay = 0.0
     ended = finish(first)
     assert (ended.returncode, second.returncode) == (0, 1), (ended.stderr, second.stderr)
-    assert f"coinbase BTC-USD under {place.store.uri}/{PREFIX} is being landed by another run" in second.stderr
+    told = f"another {command[0]} of coinbase BTC-USD into {place.store.uri}/{PREFIX} is running"
+    assert told in second.stderr
     assert f"process {first.pid}, since " in second.stderr
-    assert "let it end, or stop it" in second.stderr
+    assert "stop it, or wait for its end" in second.stderr
     assert "Traceback" not in second.stderr
     assert_exact(landed(place.store), IDS)
 

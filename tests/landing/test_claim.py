@@ -37,7 +37,7 @@ def test_the_second_is_refused_and_told_of_the_first(store: Store) -> None:
     with claim(store, KEY, "host-1 pid 7", what=WHAT, renew=RENEW) as held:
         message = refused(store, RENEW)
         held.check()
-    assert message.startswith("another backfill of BTC-USD is running here (host-1 pid 7, since 2")
+    assert message.startswith("another backfill of BTC-USD is running (host-1 pid 7, since 2")
     assert message.endswith("UTC); stop it, or wait for its end")
 
 
