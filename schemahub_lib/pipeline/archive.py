@@ -14,7 +14,7 @@ from schemahub_lib.http.messages import Rejected
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.workers import Outcome, exit_code
+from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.archives import ArchiveFile, open_archive, read_archive
 from schemahub_lib.tables.lake import Lake
@@ -58,15 +58,12 @@ def load_archives(
                 raise
             except SchemaHubError as error:
                 outcome.status, outcome.error = "failed", str(error)
-        report.finish(("ok", "failed", "ok", "partial")[exit_code(outcomes)])
+        report.finish("ok")
     except (Interrupted, KeyboardInterrupt):
         report.finish("interrupted")
         raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
     finally:
-        report.rows = sum(outcome.trades for outcome in outcomes)
-        report.duplicates = sum(outcome.duplicates for outcome in outcomes)
-        report.quarantined = sum(outcome.set_aside for outcome in outcomes)
-        report.errors = {outcome.product: outcome.error for outcome in outcomes if outcome.error}
+        report.gather(outcomes)
         record(lake, [report])
     return outcomes
 

@@ -22,7 +22,7 @@ from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.workers import Outcome, exit_code, for_each, until_stopped
+from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.lake import Lake, arrow_schema
 from schemahub_lib.tables.raw import History, append_history
@@ -136,21 +136,10 @@ def backfill_raw(
             report.finish("interrupted")
             raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
         finally:
-            _tell(report, client, outcomes)
+            report.count(client.stats)
+            report.gather(outcomes)
             record(lake, [report])
     return outcomes
-
-
-def _tell(report: Report, client: HttpClient, outcomes: Sequence[Outcome]) -> None:
-    report.count(client.stats)
-    report.rows = sum(outcome.trades for outcome in outcomes)
-    report.duplicates = sum(outcome.duplicates for outcome in outcomes)
-    report.quarantined = sum(outcome.set_aside for outcome in outcomes)
-    report.errors = {outcome.product: outcome.error for outcome in outcomes if outcome.error}
-    if report.status == "ok" and report.errors:
-        report.status = "failed" if exit_code(outcomes) == 1 else "partial"
-    elif report.status == "ok" and not report.rows:
-        report.status = "nothing_new"
 
 
 def missing_ranges(

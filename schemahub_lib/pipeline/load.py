@@ -16,7 +16,7 @@ from schemahub_lib.pipeline.landed import batches, layout_of, objects
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.workers import Outcome, exit_code
+from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import RAW_PAYLOAD
 from schemahub_lib.tables.batches import to_arrow
@@ -73,15 +73,12 @@ def load(
             except SchemaHubError as error:
                 log.error("%s", error)
                 outcome.status, outcome.error = "failed", str(error)
-        report.finish(("ok", "failed", "ok", "partial")[exit_code(list(outcomes.values()))])
+        report.finish("ok")
     except (Interrupted, KeyboardInterrupt):
         report.finish("interrupted")
         raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
     finally:
-        report.rows = sum(outcome.trades for outcome in outcomes.values())
-        report.duplicates = sum(outcome.duplicates for outcome in outcomes.values())
-        report.quarantined = sum(outcome.set_aside for outcome in outcomes.values())
-        report.errors = {outcome.product: outcome.error for outcome in outcomes.values() if outcome.error}
+        report.gather(list(outcomes.values()))
         record(lake, [report])
     return list(outcomes.values())
 

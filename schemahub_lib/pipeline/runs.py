@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from schemahub_lib.http.stats import BreakerState, Stats
+from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 
@@ -47,6 +48,17 @@ class Report:
         """Take over what a client has sent, received and noticed."""
         for figure in ("requests", "retries", "throttled", "bytes", "pace", "breaker", "breaker_opened"):
             setattr(self, figure, getattr(stats, figure))
+
+    def gather(self, outcomes: Sequence[Outcome]) -> None:
+        """Take over what was done for each product, and what that makes of a run that was not interrupted."""
+        self.rows = sum(outcome.trades for outcome in outcomes)
+        self.duplicates = sum(outcome.duplicates for outcome in outcomes)
+        self.quarantined = sum(outcome.set_aside for outcome in outcomes)
+        self.errors = {outcome.product: outcome.error for outcome in outcomes if outcome.error}
+        if self.status == "ok" and self.errors:
+            self.status = "failed" if all(outcome.error for outcome in outcomes) else "partial"
+        elif self.status == "ok" and not self.rows:
+            self.status = "nothing_new"
 
     def finish(self, status: Status) -> None:
         self.status = status

@@ -101,12 +101,6 @@ class State:
             name: Stream(_mark(entry), tuple((low, high) for low, high in entry["covered"]))
             for name, entry in document["streams"].items()
         }
-        if document["version"] == 1:  # counted everything in ids: wrong where cursors are times
-            streams = {
-                name: stream if stream.watermark.cursor == stream.watermark.last_trade_id else Stream(stream.watermark)
-                for name, stream in streams.items()
-                if stream.watermark is not None
-            }
         return cls(streams, document["sources"], Pointer(**document["loaded"]) if "loaded" in document else None)
 
 

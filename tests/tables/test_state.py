@@ -92,13 +92,6 @@ def test_a_stream_of_which_only_history_was_fetched_has_no_watermark(table) -> N
     assert state.watermark("BTC-USD") is None
 
 
-def test_a_state_of_an_earlier_version_keeps_its_coverage_where_that_is_counted_as_now() -> None:
-    told = STATE.to_json().replace(b'"version":2', b'"version":1')
-    streams = State.from_json(told).streams
-    assert streams["BTC-USD"] == STATE.streams["BTC-USD"]
-    assert streams["XBTUSD"].covered == ()
-
-
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 10)), max_size=12), st.integers(0, 70), st.integers(0, 70))
 def test_what_is_missing_of_a_range_is_what_is_not_covered(ranges: list[tuple[int, int]], low: int, high: int) -> None:
     covered = ()
