@@ -66,15 +66,15 @@ class LineWriter(RecordWriter):
 def _templates(parts: Mapping[str, Sequence[Value]]) -> tuple[list[str], list[list[str]]]:
     """A record's members with %s in their values' place, and what stands there, row by row.
 
-    A third of the time of one `dumps` a record: a column of texts is one call, and its array is split where a quote
-    that is not escaped follows another, which is nowhere within a text.
+    A third of the time of one `dumps` a record: a column of texts is one call, and its array is split between the
+    texts, unless one of them ends in what looks like it.
     """
     members, columns = [], []
     for name, values in parts.items():
         key = _json(name).replace("%", "%%")
-        if set(map(type, values)) == {str}:
+        if set(map(type, values)) == {str} and '\\","' not in (texts := _json(values)):
             members.append(f'{key}:"%s"')
-            columns.append(_json(values)[2:-2].split('","'))
+            columns.append(texts[2:-2].split('","'))
         else:
             members.append(f"{key}:%s")
             columns.append([_json(value) for value in values])

@@ -112,7 +112,7 @@ def test_stale_pages_delay_trades_but_lose_and_repeat_none(venue, trade, shape, 
 cuts = st.lists(st.floats(0, 1), max_size=5).map(sorted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(shape=shapes, size=page_sizes, cuts=cuts, skipped=st.sets(st.integers(0, 40), max_size=20))
 def test_ranges_of_history_add_up_to_the_tape_wherever_they_are_cut(venue, trade, shape, size, cuts, skipped):
     trades = [t for n, t in enumerate(a_tape(venue, trade, shape)) if n not in skipped or n == len(shape) - 1]
@@ -133,7 +133,7 @@ def test_ranges_of_history_add_up_to_the_tape_wherever_they_are_cut(venue, trade
     assert ids == [r[venue.exchange.id_column] for r in records_of(venue.pages(tape, BEFORE_ALL))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(size=page_sizes, seed=st.integers(0, 1000))
 def test_a_stale_page_among_ranges_of_history_loses_and_repeats_none(venue, trade, size, seed):
     tape = venue.tape(even(venue, trade, 60), size)
@@ -182,7 +182,7 @@ def test_a_range_of_a_page_is_one_request(venue, trade):
     assert len(tape.requests) <= most * (3 if venue.pages_smaller_than_asked else 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(shape=shapes, size=page_sizes, when=moments)
 def test_a_time_has_a_position_that_parts_older_trades_from_younger(venue, trade, shape, size, when):
     tape = venue.tape(a_tape(venue, trade, shape), size)

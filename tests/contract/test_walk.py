@@ -31,7 +31,7 @@ def records_of(pieces):
     return [record for piece in reversed(pieces) for page in piece.pages for record in page.records]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(shape=shapes, size=page_sizes, skipped=st.sets(st.integers(0, 40), max_size=30), first_id=st.integers(1, 50_000))
 def test_a_walk_sees_every_trade_once_from_new_to_old(venue, trade, shape, size, skipped, first_id):
     trades = [t for n, t in enumerate(a_tape(venue, trade, shape, first_id)) if n not in skipped or n == len(shape) - 1]
@@ -45,7 +45,7 @@ def test_a_walk_sees_every_trade_once_from_new_to_old(venue, trade, shape, size,
     assert all(newer.low == older.high + 1 for newer, older in pairwise(pieces))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_bursts_and_years_of_silence_cost_few_requests(venue, trade, seed):
     chance = random.Random(seed)

@@ -34,7 +34,9 @@ def bucket(request: pytest.FixtureRequest, s3_store: Callable[[str], S3Store]) -
     return s3_store(request.param)
 
 
-@pytest.fixture(params=["local", "aws", pytest.param("seaweed", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=["local", pytest.param("aws", marks=pytest.mark.slow), pytest.param("seaweed", marks=pytest.mark.slow)]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path, s3_store: Callable[[str], S3Store]) -> Store:
     if request.param == "local":
         return LocalStore.make(str(tmp_path / "out"))

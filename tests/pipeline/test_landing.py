@@ -177,8 +177,8 @@ def test_skipping_the_checkpoint_lands_the_last_minutes_anew(settings: Settings,
 def test_a_limit_asks_for_smaller_pages(settings: Settings, tmp_path: Path, simulator: Simulator) -> None:
     place = Place(settings, tmp_path, "coinbase")
     before = simulator.stats["coinbase"]["requests"]
-    outcome = place.ingest(limit=20)
-    assert simulator.stats["coinbase"]["requests"] - before > outcome.trades / 20
+    outcome = place.ingest(limit=40)
+    assert simulator.stats["coinbase"]["requests"] - before > outcome.trades / 40
     place.assert_whole()
 
 
@@ -193,7 +193,7 @@ def test_history_is_landed_whole_from_new_to_old_in_batches(
 ) -> None:
     monkeypatch.setattr(history_module, "MOST_ROWS", 300 if source == "coinbase" else 500)
     place = Place(settings, tmp_path, source)
-    outcome = place.backfill(chunk_size=400 if source == "binance" else 100)
+    outcome = place.backfill(chunk_size=1000 if source == "binance" else 100)
     assert outcome.status == "complete"
     assert outcome.trades == len(place.ids())
     place.assert_whole()
