@@ -128,7 +128,8 @@ class _Backfill:
         try:
             way = pieces(self.client, self.exchange, self.product, ranges, self.options.concurrency, self.cluster)
             for piece in until_stopped(way, self.stop):
-                if self.objects.rows + piece.rows > MOST_ROWS or piece.high + 1 < reached:
+                full = self.objects.rows + piece.rows > MOST_ROWS and self.objects.reaches_further
+                if full or piece.high + 1 < reached:
                     self._commit(reached)
                 self.objects.add([_flipped(page) for page in reversed(piece.pages)])
                 if piece.rows:
@@ -137,7 +138,7 @@ class _Backfill:
                 if not piece.rows:
                     self.empty = cover(self.empty, piece.low, piece.high)
                 reached = piece.low
-                if self.objects.size >= MOST_BYTES:
+                if self.objects.size >= MOST_BYTES and self.objects.reaches_further:
                     self._commit(reached)
                 self.journey.advance(self.product, piece.high - piece.low + 1, piece.rows)
             self._commit(low, complete=True)
@@ -154,9 +155,9 @@ class _Backfill:
             return
         self.held.check()
         before = self.outcome.trades
-        self.objects.commit()
+        there = self.objects.commit()
         self.processed += self.outcome.trades - before
-        self._save(position, complete=complete)
+        self._save(position if there is None else min(position, there), complete=complete)
 
     def _save(self, position: int, *, complete: bool = False) -> None:
         last = str(position) if self.exchange.raw_table.position == "id" else self.last_id

@@ -111,7 +111,8 @@ class _Microbatch:
                     if self.held is None:
                         self.held = self._claim(claim)
                     self._add(page)
-                    if self.objects.rows + self.exchange.page_size > MOST_ROWS or self.objects.size >= MOST_BYTES:
+                    full = self.objects.rows + self.exchange.page_size > MOST_ROWS or self.objects.size >= MOST_BYTES
+                    if full and self.objects.reaches_further:
                         self._commit()
                 self._commit()
             except (ExchangeError, Interrupted):
@@ -189,9 +190,8 @@ class _Microbatch:
         if self.held is None or not self.objects.waiting:
             return
         self.held.check()
-        self.objects.commit()
-        if self.reached is None:
-            return
+        if self.objects.commit() is not None or self.reached is None:
+            return  # where an object stays that reaches further, the next run comes to its end
         self.outcome.last_trade_id = self.reached.last_trade_id
         if not self._connects(self.reached):
             log.warning(

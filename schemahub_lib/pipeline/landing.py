@@ -130,14 +130,18 @@ class Objects:
         return self.exchange.positions({name: [columns[name][0], columns[name][-1]] for name in names})
 
     @property
-    def _reaches_further(self) -> bool:
-        """Whether the object to write has all that the one by its name has."""
+    def reaches_further(self) -> bool:
+        """Whether the object under way has all that the one by its name has. While it has not, its batch is not full:
+        a following one would land again what is there."""
         if self._there is None:
             return True
         return self._reaches <= self._there[1] if self.newest_first else self._reaches >= self._there[1]
 
-    def commit(self) -> None:
-        """Make what was written visible. Malformed rows go first, so that none is ever passed over unseen."""
+    def commit(self) -> int | None:
+        """Make what was written visible. Malformed rows go first, so that none is ever passed over unseen.
+
+        Where the object that is there reaches further it stays, and the position to which it does is returned.
+        """
         if self._rejected:
             told = [json.dumps({"reason": row.reason, "payload": row.payload}) + "\n" for row in self._rejected]
             body = "".join(told).encode()
@@ -151,9 +155,11 @@ class Objects:
             )
             self.outcome.set_aside += len(self._rejected)
             self._rejected = []
-        if not self._reaches_further:  # it is of a run that was asked for more
+        if self._there is not None and not self.reaches_further:  # it is of a run that was killed, or asked for more
             log.info("%s %s: the object there reaches further, and stays", self.exchange.name, self.product)
+            end = self._there[1]
             self.abort()
+            return end
         if self._writer is not None and self._sink is not None:
             self._writer.close()
             self._sink.commit()
@@ -161,6 +167,7 @@ class Objects:
             self.outcome.bytes += self._sink.size
             self.outcome.trades += self._writer.rows
             self._sink = self._writer = self._there = None
+        return None
 
     def abort(self) -> None:
         """Leave nothing of what was not committed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import soak
 from tests.e2e.tape import TapeServer, with_holes
 from tests.soak import PRODUCT, Place, assert_exact, begin, finish, landed, rounds, until
 
@@ -25,6 +26,7 @@ def test_killed_at_random_moments(
 ) -> None:
     for name, value in aws.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(soak, "MOST_KILLS", kills)
     results = list(until(kills, rounds(1, aws, tmp_path, kinds)))
     assert sum(result.kills for result in results) >= kills
 
@@ -104,4 +106,32 @@ def test_what_a_kill_leaves_behind_is_no_object(tmp_path: Path) -> None:
         ended = finish(begin(place, 1000, *BACKFILL, *place.flags, "--json"))
         (outcome,) = json.loads(ended.stdout)
         assert outcome["trades"] + len(before) >= 3000
+        assert_exact(landed(place.store), range(1, 3001))
+
+
+@pytest.mark.parametrize("then", [("--limit", "150"), ("--limit", "1000"), ("--limit", "200", "--after", "2300")])
+def test_an_ingest_that_comes_less_far_than_one_that_was_killed_lands_nothing_twice(
+    tmp_path: Path, then: tuple[str, ...]
+) -> None:
+    with TapeServer(start=datetime.now(UTC) - timedelta(hours=1), BTC_USD=range(1, 2501)) as server:
+        place = Place.make(tmp_path, server, None)
+        ingest = ("ingest", PRODUCT, "--cold-start-window", "2h", *place.flags)
+        killed = finish(begin(place, 2100, *ingest, "--limit", "200", KILL_AFTER="2"))  # the object, not the watermark
+        assert killed.returncode == -signal.SIGKILL
+        assert len(landed(place.store)) >= 2000
+        assert finish(begin(place, 600, *ingest, *then)).returncode == 0
+        assert finish(begin(place, 600, *ingest)).returncode == 0
+        assert_exact(landed(place.store), range(1, 2501))
+
+
+def test_a_backfill_that_comes_less_far_than_one_that_was_killed_lands_nothing_twice(tmp_path: Path) -> None:
+    with TapeServer(BTC_USD=range(1, 3001)) as server:
+        place = Place.make(tmp_path, server, None)
+        killed = finish(begin(place, 2000, *BACKFILL, *place.flags, KILL_AFTER="2"))
+        assert killed.returncode == -signal.SIGKILL
+        assert len(landed(place.store)) >= 1800
+        since = ("--since", "2024-01-01T00:00:02")
+        assert finish(begin(place, 500, *BACKFILL, *place.flags, *since)).returncode == 0
+        ended = finish(begin(place, 700, *BACKFILL, *place.flags))
+        assert ended.returncode == 0, ended.stderr
         assert_exact(landed(place.store), range(1, 3001))

@@ -168,10 +168,11 @@ def test_ids_bound_what_is_landed_and_the_watermark_never_goes_back_or_over_a_ho
 
 def test_skipping_the_checkpoint_lands_the_last_minutes_anew(settings: Settings, tmp_path: Path) -> None:
     place = Place(settings, tmp_path, "binance")
-    first = place.ingest()
-    again = place.ingest(skip_checkpoint=True)
-    assert again.trades == first.trades
-    assert len(place.names()) == 1  # the same trades are the same object
+    place.ingest()
+    ids = set(place.ids())
+    assert place.ingest(skip_checkpoint=True).trades > 0.9 * len(ids)
+    assert set(place.ids()) == ids
+    assert place.watermark()["last_trade_id"] == max(ids)
 
 
 def test_a_limit_asks_for_smaller_pages(settings: Settings, tmp_path: Path, simulator: Simulator) -> None:
