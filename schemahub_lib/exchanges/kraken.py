@@ -249,7 +249,7 @@ class Kraken(Exchange):
         if seen.misses_ids_before(found.rows):
             # Ids were skipped, the page is a stale one, or trades share the cursor's very nanosecond. From one earlier
             # on, the last trade seen comes again, and what follows it.
-            for _ in range(REPEATS):
+            for _ in range(TRIES):
                 again = yield from self._page(product, str(int(since) - 1))
                 if int(again.last) > int(since) and not seen.misses_ids_before(again.rows):
                     return again
