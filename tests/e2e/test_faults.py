@@ -13,7 +13,7 @@ import pytest
 
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.client import HttpClient
-from schemahub_lib.pipeline import ingest as ingesting
+from schemahub_lib.pipeline import clients
 from schemahub_lib.pipeline.runs import Report, exit_code
 from schemahub_lib.schemas import QUARANTINE, RUNS
 from schemahub_lib.simulator import Simulator
@@ -48,7 +48,7 @@ DEAD = "http://127.0.0.1:9"  # nothing listens there
 def patience(seconds: float) -> Iterator[None]:
     """Ingests give up on a request after this long, and not after the usual two minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingesting, "HttpClient", partial(HttpClient, deadline=seconds))
+        patch.setattr(clients, "HttpClient", partial(HttpClient, deadline=seconds))
         yield
 
 
