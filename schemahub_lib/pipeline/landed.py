@@ -34,11 +34,11 @@ def objects(store: Store, prefix: str, source: str) -> Iterator[tuple[Entry, Obj
             yield entry, name
 
 
-def batches(store: Store, entry: Entry, name: ObjectName, layout: Layout, size: int = 50_000) -> Iterator[Batch]:
+def batches(store: Store, entry: Entry, name: ObjectName, layout: Layout) -> Iterator[Batch]:
     """An object's records. Raises SchemaHubError, naming the object, when it is damaged."""
     with store.open(entry.key) as file:
         try:
-            yield from read_records(file, name.suffix, layout, size)
+            yield from read_records(file, name.suffix, layout)
         except ValueError as error:
             raise SchemaHubError(
                 f"{store.uri}/{entry.key} is damaged: {error}. Move it away, or land it again"

@@ -82,9 +82,8 @@ class Objects:
                 self._reaches = self._ends(columns)[-1]
 
     def _open(self, columns: Columns) -> RecordWriter:
-        landing, key = self.landing, self._key(columns)
-        self._there = self._span(key)
-        self._sink = landing.store.create(key)
+        landing = self.landing
+        self._sink = landing.store.create(self._key(columns))
         layout = layout_of(self.exchange)
         self._writer = open_writer(self._sink, layout, landing.format, landing.compress, landing.keep_payload)
         return self._writer
@@ -96,7 +95,8 @@ class Objects:
         return object_key(self.landing.prefix, self.exchange.name, self.product, when, first, ending)
 
     def _not_landed_otherwise(self, columns: Columns) -> Columns:
-        """What is left to write, where an object of the name to come is there from a run in the other direction.
+        """What is left to write, where an object of the name to come is there from a run in the other direction; one
+        from a run in this direction is noted.
 
         A microbatch that begins with a trade and a backfill's batch that ends with it are called alike: the trade has
         landed then, and neither may take the other's place.
@@ -104,6 +104,7 @@ class Objects:
         while columns[self.exchange.id_column]:
             there = self._span(self._key(columns))
             if there is None or there[0] == there[1] or (there[0] > there[1]) == self.newest_first:
+                self._there = there
                 break
             columns = {name: values[1:] for name, values in columns.items()}
         return columns

@@ -173,11 +173,11 @@ def _covered(exchange: Exchange, rows: pa.Table) -> Intervals:
 
     if not rows.num_rows:
         return ()
-    places = np.sort(positions(exchange.raw_table, rows).to_numpy())
     if exchange.raw_table.position == "time":
         # Of the first and the last microsecond another object may hold a part.
         found = spans(rows[exchange.time_column], rows[exchange.id_column].to_pylist())
         return tuple((low + 1, high) for low, high in found if low < high)
+    places = np.sort(positions(exchange.raw_table, rows).to_numpy())
     ends = np.flatnonzero(np.diff(places) > 1)
     lows, highs = places[np.r_[0, ends + 1]], places[np.r_[ends, len(places) - 1]]
     return tuple(zip(lows.tolist(), highs.tolist(), strict=True))
