@@ -217,9 +217,20 @@ def test_what_cannot_be_given_back_is_only_a_warning(
 def test_a_claim_that_says_nothing_is_one_all_the_same(content: bytes, s3_store: Callable[[str], S3Store]) -> None:
     bucket = s3_store("aws")
     bucket.write(KEY, content, expected=None)
+    seen = threading.Event()
+
+    def renew() -> None:
+        renewed = content
+        while not seen.wait(0.3):
+            take_away(bucket, renewed := renewed + b" ")
+
     with ThreadPoolExecutor(1) as threads:
-        threads.submit(lambda: (time.sleep(0.3), take_away(bucket, content + b" ")))
-        assert "it does not say whose" in refused(bucket, 10)
+        renewing = threads.submit(renew)
+        try:
+            assert "it does not say whose" in refused(bucket, 10)
+        finally:
+            seen.set()
+        renewing.result()
 
 
 def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
