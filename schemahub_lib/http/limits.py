@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from schemahub_lib.http.messages import RateLimit
 
@@ -55,6 +57,7 @@ class RateLimiter:
     """A token bucket, or one a scope, shared by every thread that talks to an exchange.
 
     Each bucket is one number, the time at which it will be full again, so a wait that overshoots costs nothing later.
+    Those who wait for one have their turns in the order in which they came, so that no product starves.
     Its pace is halved when the exchange refuses a request and grows again with time (AIMD).
     """
 
@@ -65,6 +68,7 @@ class RateLimiter:
         self._depth = max(limit.burst * BURST, 1.0) * self._interval
         self._lock = threading.Lock()
         self._full_at: dict[str, float] = {}
+        self._waiting: defaultdict[str, dict[object, float]] = defaultdict(dict)  # their weights, in order
         self._paces: dict[str, Pace] = {}
         self._paused_until = 0.0
 
@@ -73,8 +77,13 @@ class RateLimiter:
 
         Raises Paused if a pause has more than `patience` seconds left, and what the wait raises.
         """
-        while (delay := self._take(weight, self._bucket(scope), patience)) > 0:
-            self._wait(delay)
+        bucket, turn = self._bucket(scope), object()
+        try:
+            while (delay := self._take(weight, bucket, turn, patience)) > 0:
+                self._wait(delay)
+        finally:
+            with self._lock:
+                self._waiting[bucket].pop(turn, None)
         return self._clock()
 
     def pause(self, seconds: float) -> None:
@@ -117,15 +126,19 @@ class RateLimiter:
             self._paces[scope] = Pace(slower, pace * refused, max(self._paused_until, now))
             return slower
 
-    def _take(self, weight: float, scope: str, patience: float) -> float:
+    def _take(self, weight: float, scope: str, turn: object, patience: float) -> float:
         """Take from the bucket and return 0, or return the seconds to wait before another try."""
         with self._lock:
             now = self._clock()
             if self._paused_until - now > patience:
                 raise Paused(self._paused_until - now)
             full_at = max(self._full_at.get(scope, now), now)
-            cost = weight * self._interval / self._paces.get(scope, FULL).at(now)
-            free_at = full_at + min(cost, self._depth) - self._depth
+            unit = self._interval / self._paces.get(scope, FULL).at(now)
+            waiting = self._waiting[scope]
+            waiting.setdefault(turn, weight)
+            before = sum(weight for _, weight in takewhile(lambda other: other[0] is not turn, waiting.items()))
+            cost = weight * unit
+            free_at = full_at + before * unit + min(cost, self._depth) - self._depth
             delay = max(free_at, self._paused_until) - now
             if delay > DUST:
                 return delay

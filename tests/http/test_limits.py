@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import threading
 import time as real_time
+from contextlib import suppress
 
 import pytest
 
@@ -72,6 +73,40 @@ def test_threads_share_one_bucket():
     for thread in threads:
         thread.join()
     assert real_time.monotonic() - started >= (80 - 15) / 200
+
+
+def test_whoever_comes_while_another_waits_has_the_turn_after_it(time):
+    waits, later = [], []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            later.append(limiter.acquire())
+        else:
+            time.sleep(seconds)
+
+    limiter = RateLimiter(COINBASE, time.clock, wait)
+    while not waits:
+        first = limiter.acquire()
+    assert waits[1] == pytest.approx(2 * waits[0])
+    assert len(waits) == 2  # the first need not wait again
+    assert first == later[0]
+
+
+def test_whoever_gives_up_waiting_holds_nobody_back(time):
+    waits = []
+
+    def give_up(seconds):
+        waits.append(seconds)
+        raise KeyboardInterrupt
+
+    limiter = RateLimiter(COINBASE, time.clock, give_up)
+    while not waits:
+        with suppress(KeyboardInterrupt):
+            limiter.acquire()
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire()
+    assert waits[1] == waits[0]
 
 
 def test_weights_are_paid_for(time):
