@@ -8,6 +8,7 @@ SchemaHubError                 exit code 1
 │   ├── ExchangeUnavailable       throttled, down or in maintenance until the retry deadline; run again later
 │   └── UnexpectedResponse        the answer is not what the API documents; nothing of the page was kept
 ├── PublishRefused                another run kept publishing first; nothing was written. Run again
+├── AuditFailed                   what was to be published broke an audit; main is untouched. Look at the branch named
 ├── StateCorrupt                  a watermark state file is missing or altered; see the message for the rebuild
 ├── CheckpointCorrupt             a landing checkpoint was no checkpoint and was set aside; rebuild it from the objects
 ├── Conflict                      another writer changed a file first; nothing was overwritten. Stop one of the two
@@ -81,6 +82,10 @@ class UnexpectedResponse(ExchangeError):
 
 
 class PublishRefused(SchemaHubError):
+    pass
+
+
+class AuditFailed(SchemaHubError):
     pass
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
     from schemahub_lib.pipeline.workers import Outcome
+    from schemahub_lib.tables.restatement import Sample
 
 SHOWN_RANGES = 3
 
@@ -51,30 +52,48 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *,
 
 def show_reports(reports: Sequence[Report]) -> None:
     """What each part of a run did; what failed is named below."""
-    numbers = ("rows", "duplicates", "quarantined", "requests", "retries", "seconds", "lag")
+    figures: dict[str, list[str | None]] = {
+        name: [f"{getattr(report, name):,}" for report in reports]
+        for name in ("rows", "duplicates", "changed", "removed", "conflicts", "quarantined", "requests", "retries")
+    }
+    figures["seconds"] = [f"{report.seconds:.1f}" for report in reports]
+    figures["lag"] = [_duration(report.lag_seconds) for report in reports]
+    seldom = ("changed", "removed", "conflicts")
+    shown = {name: texts for name, texts in figures.items() if name not in seldom or set(texts) != {"0"}}
     rows = [
-        (
-            report.job,
-            report.source,
-            "dry run" if report.sql else report.status.replace("_", " "),
-            f"{report.rows:,}",
-            f"{report.duplicates:,}",
-            f"{report.quarantined:,}",
-            f"{report.requests:,}",
-            f"{report.retries:,}",
-            f"{report.seconds:.1f}",
-            _duration(report.lag_seconds),
-        )
-        for report in reports
+        (report.job, report.source, report.status.replace("_", " "), *(texts[place] for texts in shown.values()))
+        for place, report in enumerate(reports)
     ]
-    _table("", ("job", "source", "status", *numbers), rows, numbers=numbers)
+    _table("", ("job", "source", "status", *shown), rows, numbers=tuple(shown))
     for report in reports:
         for message in report.errors.values():
             click.echo(f"failed: {message}")
         if report.quarantined:
-            click.echo(f"{report.source}: {report.quarantined} malformed rows are in schemahub_quarantine")
+            click.echo(f"{report.source}: {report.quarantined} rows were set aside in schemahub_quarantine")
+        for finding in report.audits:
+            if finding.status != "passed":
+                click.echo(f"{finding.status}: {finding}")
+        if report.samples:
+            _show_samples(report.samples)
         if report.sql:
             click.echo(report.sql)
+
+
+def _show_samples(samples: Sequence[Sample]) -> None:
+    told = list(samples[0].before or samples[0].after or {})
+
+    def cell(sample: Sample, name: str) -> str:
+        values = [_value(row[name]) for row in (sample.before, sample.after) if row is not None]
+        return " -> ".join(dict.fromkeys(values))
+
+    rows = [(s.change, *s.key.values(), *(cell(s, name) for name in told)) for s in samples]
+    _table("for example", ("", *samples[0].key, *told), rows)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"
+    return "null" if value is None else str(value)
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:

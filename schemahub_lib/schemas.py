@@ -24,6 +24,9 @@ class Column:
     comment: str = ""
     required: bool = False  # a record without it is quarantined
     time_encoding: TimeEncoding = "datetime"
+    filled: str = ""  # how SchemaHub fills it for every source, so that no mapping may
+    positive: bool = False  # audited: finite and greater than zero
+    allowed: tuple[str, ...] = ()  # audited: the values it may have, beside null
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def time_column(self) -> str:
+        """The column by whose days it is partitioned. Raises ValueError where there is none."""
+        if self.partition_by_day is None:
+            raise ValueError(f"{self.name} is not partitioned by day")
+        return self.partition_by_day
+
+    @property
+    def compared(self) -> tuple[Column, ...]:
+        """The columns in which two rows of one key may contradict each other: what the exchange said of the trade."""
+        return tuple(column for column in self.columns if column.name not in self.key and not column.filled)
+
     def column(self, name: str) -> Column:
         """The column called `name`. Raises KeyError when there is none."""
         for column in self.columns:
@@ -59,20 +74,29 @@ INGEST_TS = Column("_source_ingest_ts", "TIMESTAMP", "when the row was fetched",
 RAW_PAYLOAD = Column("_raw_payload", "STRING", "the exchange's own JSON for this trade, character for character")
 RAW_COMMON = (SOURCE, INGEST_TS, RAW_PAYLOAD)
 
+# How SchemaHub fills columns of a target.
+BY_THE_RUN = "with the time of the run"
+BY_PRODUCTS = "from the exchange's product list"
+
 TRADES_UNIFIED = Table(
     "trades_unified",
     (
         Column("exchange", "STRING", "COINBASE, BINANCE, KRAKEN", required=True),
         Column("symbol", "STRING", "the venue's own spelling", required=True),
         Column("trade_id", "STRING", "unique within exchange and symbol", required=True),
-        Column("side", "STRING", "the taker's side, BUY or SELL; null when the source does not tell"),
-        Column("price", "DOUBLE", "in quote asset", required=True),
-        Column("quantity", "DOUBLE", "in base asset", required=True),
+        Column(
+            "side",
+            "STRING",
+            "the taker's side, BUY or SELL; null when the source does not tell",
+            allowed=("BUY", "SELL"),
+        ),
+        Column("price", "DOUBLE", "in quote asset", required=True, positive=True),
+        Column("quantity", "DOUBLE", "in base asset", required=True, positive=True),
         Column("trade_ts", "TIMESTAMP", "when the trade executed", required=True),
-        Column("ingest_ts", "TIMESTAMP", "when this row was written here", required=True),
-        Column("canonical_symbol", "STRING", "BASE-QUOTE in common tickers, e.g. BTC-USD"),
-        Column("base_asset", "STRING", "e.g. BTC"),
-        Column("quote_asset", "STRING", "e.g. USD"),
+        Column("ingest_ts", "TIMESTAMP", "when this row was written here", required=True, filled=BY_THE_RUN),
+        Column("canonical_symbol", "STRING", "BASE-QUOTE in common tickers, e.g. BTC-USD", filled=BY_PRODUCTS),
+        Column("base_asset", "STRING", "e.g. BTC", filled=BY_PRODUCTS),
+        Column("quote_asset", "STRING", "e.g. USD", filled=BY_PRODUCTS),
     ),
     partition_by_day="trade_ts",
     sort_by=("symbol", "trade_ts"),
@@ -98,7 +122,7 @@ RUNS = Table(
     "schemahub_runs",
     (
         Column("run_id", "STRING"),
-        Column("job", "STRING", "ingest or unify"),
+        Column("job", "STRING", "ingest, unify, restate, …"),
         Column("source", "STRING", "exchange, or the target table for unify"),
         Column("status", "STRING", "ok, partial, failed, nothing_new or interrupted"),
         Column("started_at", "TIMESTAMP"),
@@ -115,6 +139,9 @@ RUNS = Table(
         Column("pace", "DOUBLE", "the slowest, as a part of the exchange's rate limit; 1.0: never slowed down"),
         Column("breaker", "STRING", "at the end of the run: closed, or open or half-open when the exchange was down"),
         Column("breaker_opened", "BIGINT", "how often the exchange was down"),
+        Column("conflicts", "BIGINT", "rows of known keys that came with other values"),
+        Column("changed", "BIGINT", "rows that a restatement, or on_conflict: update, put in the place of others"),
+        Column("removed", "BIGINT", "rows that a restatement took out"),
     ),
 )
 QUARANTINE = Table(
@@ -127,6 +154,21 @@ QUARANTINE = Table(
         Column("payload", "STRING"),
         Column("run_id", "STRING"),
         Column("quarantined_at", "TIMESTAMP"),
+    ),
+)
+AUDITS = Table(
+    "schemahub_audits",
+    (
+        Column("run_id", "STRING"),
+        Column("target", "STRING", "the unified table"),
+        Column("source", "STRING", "the raw table whose rows were audited"),
+        Column("audit", "STRING"),
+        Column("severity", "STRING", "block or warn"),
+        Column("status", "STRING", "passed, warned or blocked"),
+        Column("rows", "BIGINT", "how many rows, keys or symbols failed"),
+        Column("message", "STRING", "what was found; null when passed"),
+        Column("branch", "STRING", "where a blocked publish can be looked at"),
+        Column("audited_at", "TIMESTAMP"),
     ),
 )
 PRODUCTS = Table(
@@ -142,4 +184,4 @@ PRODUCTS = Table(
     ),
     partition_by="source",
 )
-LEDGERS = (WATERMARKS, RUNS, QUARANTINE, PRODUCTS)
+LEDGERS = (WATERMARKS, RUNS, QUARANTINE, AUDITS, PRODUCTS)

@@ -99,17 +99,19 @@ def names(listed: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
 
 
-def period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    """`--since` and `--until`. Raises UsageError for a period that cannot be."""
+def period(
+    since: str | None, until: str | None, flags: tuple[str, str] = ("--since", "--until")
+) -> tuple[datetime | None, datetime | None]:
+    """The times given with two flags. Raises UsageError for a period that cannot be."""
     from datetime import UTC, datetime
 
     from schemahub_lib.config import parse_time
 
     start, end = (parse_time(text) if text else None for text in (since, until))
     if start and end and start >= end:
-        raise UsageError(f"--since {since} is not before --until {until}")
+        raise UsageError(f"{flags[0]} {since} is not before {flags[1]} {until}")
     if start and start > datetime.now(UTC):
-        raise UsageError(f"--since {since} is in the future")
+        raise UsageError(f"{flags[0]} {since} is in the future")
     return start, end
 
 

@@ -82,7 +82,8 @@ def mappings_show_command(options: Globals, source: str, target: str) -> None:
     from datetime import UTC, datetime
 
     from schemahub_lib import render
-    from schemahub_lib.mapping.compiler import explain_columns, increment_select, to_sql
+    from schemahub_lib.mapping.compiler import explain_columns, increment_select
+    from schemahub_lib.mapping.sql import to_sql
     from schemahub_lib.pipeline.unify import mappings_for
     from schemahub_lib.schemas import PRODUCTS, TARGETS
 

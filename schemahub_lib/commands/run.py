@@ -82,18 +82,44 @@ def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any
 @command(run_group, "unify")
 @click.argument("target", default="trades_unified")
 @click.option("--sources", help="Comma-separated exchanges  [default: all that have a mapping].")
-@click.option("--dry-run", is_flag=True, help="Print the SQL and what it would insert; publish nothing.")
-def run_unify_command(options: Globals, target: str, sources: str | None, dry_run: bool) -> None:
-    """Publish what the raw tables gained into TARGET, in one MERGE."""
-    from schemahub_lib.pipeline.pipeline import run_unify
+@click.option("--from", "start", help="Restate the trades from this time on (UTC).")
+@click.option("--to", "end", help="Restate the trades before this time (UTC).")
+@click.option("--symbols", help="Restate these alone: comma-separated, as the venue or canonically spelled.")
+@click.option("--full-refresh", is_flag=True, help="Rebuild all, or the sources named, from raw.")
+@click.option("--dry-run", is_flag=True, help="Tell what it would do, with SQL or samples; publish nothing.")
+def run_unify_command(
+    options: Globals,
+    target: str,
+    sources: str | None,
+    start: str | None,
+    end: str | None,
+    symbols: str | None,
+    full_refresh: bool,
+    dry_run: bool,
+) -> None:
+    """Publish what the raw tables gained into TARGET, in one MERGE.
+
+    With --from, --to or --symbols: make that part of TARGET anew from raw, in one publish.
+    """
+    from schemahub_lib.mapping.restatement import Region
+    from schemahub_lib.pipeline.pipeline import run_refresh, run_restate, run_unify
     from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.runs import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
+    region = Region(*period(start, end, ("--from", "--to")), names(symbols))
+    if full_refresh and region != Region():
+        raise UsageError("--full-refresh rebuilds everything: leave out --from, --to and --symbols, or leave out it")
     lake = options.lake()
     specs = mappings_for(lake, target, names(sources))
+    run_id = new_run_id()
     with Progress(live=live(options)) as progress:
-        report = run_unify(lake, target, specs, new_run_id(), progress, dry_run=dry_run)
+        if full_refresh and not dry_run:
+            report = run_refresh(lake, target, specs, run_id, progress)
+        elif full_refresh or region != Region():
+            report = run_restate(lake, target, specs, region, run_id, progress, dry_run=dry_run)
+        else:
+            report = run_unify(lake, target, specs, run_id, progress, dry_run=dry_run)
     _finish(options, lake, [report])
 
 

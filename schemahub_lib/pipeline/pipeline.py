@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
 from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.pipeline.ingest import IngestOptions, ingest
 from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.restate import refresh, restate
 from schemahub_lib.pipeline.runs import Report, record
 from schemahub_lib.pipeline.unify import unify
 from schemahub_lib.tables.lake import Lake
@@ -68,11 +70,37 @@ def run_unify(
     """Unify and record the run; a failure is recorded and raised. A dry run leaves no trace."""
     if dry_run:
         return unify(lake, target, specs, run_id, progress, dry_run=True)
-    report = Report(run_id, "unify", target)
+    return _recorded(lake, Report(run_id, "unify", target), lambda: unify(lake, target, specs, run_id, progress))
+
+
+def run_restate(
+    lake: Lake,
+    target: str,
+    specs: Sequence[MappingSpec],
+    region: Region,
+    run_id: str,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+) -> Report:
+    """Restate a region and record the run, as `run_unify` does."""
+    if dry_run:
+        return restate(lake, target, specs, region, run_id, progress, dry_run=True)
+    report = Report(run_id, "restate", target)
+    return _recorded(lake, report, lambda: restate(lake, target, specs, region, run_id, progress))
+
+
+def run_refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, progress: Progress) -> Report:
+    """Rebuild all and record the run, as `run_unify` does."""
+    return _recorded(lake, Report(run_id, "refresh", target), lambda: refresh(lake, target, specs, run_id, progress))
+
+
+def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Report:
+    """`report` stands for a run that fails."""
     try:
-        report = unify(lake, target, specs, run_id, progress)
+        report = publish()
     except BaseException as error:
-        report.errors[target] = str(error) or type(error).__name__
+        report.errors[report.source] = str(error) or type(error).__name__
         report.finish("failed")
         raise
     finally:

@@ -10,10 +10,12 @@ from uuid import uuid4
 
 from schemahub_lib.http.stats import BreakerState, Stats
 from schemahub_lib.pipeline.workers import Outcome
+from schemahub_lib.quality.audits import Finding
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.restatement import Sample
 
-Status = Literal["ok", "partial", "failed", "nothing_new", "interrupted"]
+Status = Literal["ok", "partial", "failed", "nothing_new", "interrupted", "dry_run"]
 
 
 def new_run_id() -> str:
@@ -33,6 +35,9 @@ class Report:
     rows: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    removed: int = 0
     requests: int = 0
     retries: int = 0
     throttled: int = 0
@@ -43,6 +48,9 @@ class Report:
     lag_seconds: float | None = None
     errors: dict[str, str] = field(default_factory=dict)
     sql: str | None = None  # of a dry run
+    samples: list[Sample] = field(default_factory=list)  # of what a restatement changes
+    audits: list[Finding] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)  # seconds of each step of a publish
 
     def count(self, stats: Stats) -> None:
         """Take over what a client has sent, received and noticed."""
@@ -66,7 +74,8 @@ class Report:
 
     def as_row(self) -> dict[str, Any]:
         row = asdict(self)
-        del row["sql"]
+        for told in ("sql", "samples", "audits", "steps"):
+            del row[told]
         errors: dict[str, str] = row.pop("errors")
         return row | {"error": "\n".join(f"{where}: {what}" for where, what in errors.items()) or None}
 
@@ -78,6 +87,6 @@ def record(lake: Lake, reports: Iterable[Report]) -> None:
 
 def exit_code(reports: Sequence[Report]) -> int:
     """0 when all went well, 1 when everything failed, 3 when some of it landed."""
-    if all(report.status in ("ok", "nothing_new") for report in reports):
+    if all(report.status in ("ok", "nothing_new", "dry_run") for report in reports):
         return 0
     return 1 if all(report.status == "failed" for report in reports if report.job == "ingest") else 3

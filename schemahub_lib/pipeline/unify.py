@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
+from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.mapping.compiler import TIME_RESOLUTION, Bounds, batch_sql, merge_sql
+from schemahub_lib.http.messages import Rejected
+from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.pipeline.increments import Increment, increments, read_increment
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
-from schemahub_lib.schemas import PRODUCTS, TARGETS, Column, Table
+from schemahub_lib.quality import audits
+from schemahub_lib.quality.quarantine import quarantine
+from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.publish import Branch, Draft, publish, tag
+from schemahub_lib.tables.publish import Branch, Draft, Published, publish, tag
+from schemahub_lib.tables.restatement import KEYS, Changes, Restatement, Sample
 from schemahub_lib.tables.state import State, read_state
+from schemahub_lib.tables.stopwatch import Stopwatch
+from schemahub_lib.tables.unified import Batch, Found, kept
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
     from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
+
+MOST_SET_ASIDE = 100_000  # conflicting rows of one publish: more mean another mapping, not corrections
 
 
 def raw_tables() -> dict[str, Table]:
@@ -46,14 +55,25 @@ def mappings_for(lake: Lake, target: str, sources: Sequence[str] = ()) -> tuple[
     return tuple(spec for spec in specs if not wanted or spec.source in wanted)
 
 
-@dataclass(frozen=True)
-class Increment:
-    """What one raw table gained: `rows` rows in the snapshots after `start` (None: all of it) up to `end`."""
+@dataclass
+class Outcome:
+    """What was done on the branch."""
 
-    spec: MappingSpec
-    start: int | None
-    end: int
-    rows: int
+    read: int = 0
+    inserted: int = 0
+    conflicts: int = 0
+    set_aside: int = 0
+    changed: int = 0
+    removed: int = 0
+    newest: datetime | None = None
+    sql: str | None = None
+    samples: tuple[Sample, ...] = ()
+    findings: list[audits.Finding] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def blocked(self) -> bool:
+        return any(finding.status == "blocked" for finding in self.findings)
 
 
 def unify(
@@ -68,40 +88,65 @@ def unify(
     """Publish every source's increment into `target` with one MERGE, all sources or none.
 
     Starts no JVM when there is nothing new. A dry run does it all on a branch, drops that, and puts the SQL into the
-    report. Raises PublishRefused and SchemaHubError; main is untouched then.
+    report. Raises AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
     unified = lake.ensure(table)
-    if not increments(specs, _heads(lake, specs), _state(unified)):
+    if not increments(specs, heads(lake, specs), _state(unified)):
         report.finish("nothing_new")
         return report
     lake.ensure(PRODUCTS)
     progress.say(f"unify into {target}")
     started = datetime.now(UTC)
 
-    def write(state: State, branch: Branch) -> Draft[_Merged]:
+    def write(state: State, branch: Branch) -> Draft[Outcome]:
         # Read after the branch was made: no state it can carry is ahead of these.
-        news = increments(specs, _heads(lake, specs), state)
-        merged = _merge(lake, table, branch, news, started) if news else _Merged()
+        news = increments(specs, heads(lake, specs), state)
+        outcome = _merge(lake, table, branch, news, started, run_id) if news else Outcome()
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
-        return Draft(merged, State(sources=moved) if news and not dry_run else None)
+        return Draft(
+            outcome, State(sources=moved) if news and not dry_run else None, blocked=outcome.blocked and not dry_run
+        )
 
-    published = publish(lake, target, run_id, write, if_lost=State())
-    report.rows = published.result.inserted
-    report.sql = published.result.sql if dry_run else None
-    report.duplicates = published.result.read - published.result.inserted
+    return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=dry_run)
+
+
+def finish(
+    lake: Lake,
+    table: Table,
+    specs: Sequence[MappingSpec],
+    report: Report,
+    published: Published[Outcome],
+    *,
+    dry_run: bool,
+) -> Report:
+    """The report of a publish; its audits in the ledger, the raw snapshots it read tagged. Raises AuditFailed."""
+    outcome = published.result
+    report.rows, report.duplicates = outcome.inserted, max(outcome.read - outcome.inserted, 0)
+    report.conflicts, report.quarantined = outcome.conflicts, outcome.set_aside
+    report.changed, report.removed = outcome.changed, outcome.removed
+    report.audits, report.samples = outcome.findings, list(outcome.samples)
+    report.sql = outcome.sql if dry_run else None
+    report.steps = {**published.seconds, **outcome.steps}
+    for finding in outcome.findings:
+        if finding.status == "warned":
+            log.warning("%s", finding)
+    if not dry_run:
+        audits.record(lake, table, report.run_id, outcome.findings, published.blocked)
+    if published.blocked is not None:
+        raise AuditFailed(audits.blocked_message(table, outcome.findings, published.blocked))
     if published.state is not None:
         for spec in specs:
             if spec.source in published.state.sources:
-                tag(lake, spec.source, f"unified_{target}", published.state.sources[spec.source])
-    if published.result.newest is not None:
-        report.lag_seconds = (datetime.now(UTC) - published.result.newest).total_seconds()
-    report.finish("ok" if published.state is not None or dry_run else "nothing_new")
+                tag(lake, spec.source, f"unified_{table.name}", published.state.sources[spec.source])
+    if outcome.newest is not None:
+        report.lag_seconds = (datetime.now(UTC) - outcome.newest).total_seconds()
+    report.finish("dry_run" if dry_run else "ok" if published.state is not None else "nothing_new")
     return report
 
 
-def _heads(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, IcebergTable]:
+def heads(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, IcebergTable]:
     """The raw tables there are, as they are now."""
     return {spec.source: found for spec in specs if (found := lake.find(spec.source)) is not None}
 
@@ -115,103 +160,98 @@ def _state(unified: IcebergTable) -> State:
         return State()
 
 
-def increments(specs: Sequence[MappingSpec], heads: Mapping[str, IcebergTable], state: State) -> list[Increment]:
-    """The sources whose raw table gained rows since `state`."""
-    found = []
-    for spec in specs:
-        if spec.source not in heads:
-            continue
-        raw = heads[spec.source]
-        head, start = raw.metadata.current_snapshot_id, state.sources.get(spec.source)
-        if head is None or head == start:
-            continue
-        rows = appended_rows(raw, start, head)
-        if rows is None:
-            log.warning("%s: the last unified snapshot %s is gone; comparing all rows by key", spec.source, start)
-            start, rows = None, total_records(raw, head)
-        if rows:
-            found.append(Increment(spec, start, head, rows))
-    return found
+def views(lake: Lake, parts: Sequence[tuple[MappingSpec, int | None, int]]) -> list[tuple[MappingSpec, str]]:
+    """Each mapping with a view of its raw table's rows between two snapshots."""
+    named = []
+    for number, (spec, start, end) in enumerate(parts):
+        view = f"increment_{number}"
+        read_increment(lake, spec.source, start, end).createOrReplaceTempView(view)
+        named.append((spec, view))
+    return named
 
 
-def appended_rows(raw: IcebergTable, start: int | None, end: int) -> int | None:
-    """Rows appended after snapshot `start` up to `end`; None when `start` is not among the ancestors of `end`."""
-    from pyiceberg.table.snapshots import Operation
+def _merge(
+    lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime, run_id: str
+) -> Outcome:
+    """MERGE the increments into the branch, see to what contradicts, and audit."""
+    watch = Stopwatch()
+    specs = [increment.spec for increment in news]
+    gained = {increment.spec.source: increment.rows for increment in news}
+    products = lake.identifier(PRODUCTS.name)
+    parts = views(lake, [(increment.spec, increment.start, increment.end) for increment in news])
+    select = batch_sql(parts, target, products, ingest_ts)
+    with Batch(lake, target, select, ingest_ts) as batch:
+        watch.lap("read")
+        batch.merge(branch)
+        watch.lap("merge")
+        found = batch.found(branch)
+        outcome = Outcome(
+            read=sum(gained.values()),
+            inserted=sum(there.inserted for there in found.values()),
+            newest=batch.newest,
+            sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
+        )
+        _resolve(lake, branch, batch, specs, found, run_id, outcome)
+        outcome.findings = audits.judge(lake, target, branch, specs, batch, found, gained, ingest_ts)
+        watch.lap("audit")
+    if any(increment.undone for increment in news):
+        changes = _take_back(lake, target, branch, news, ingest_ts)
+        outcome.changed += changes.changed
+        outcome.removed += changes.removed
+        watch.lap("take back")
+    outcome.steps = watch.laps
+    return outcome
 
-    if start is None:
-        return total_records(raw, end)
-    rows = 0
-    snapshot = raw.snapshot_by_id(end)
-    while snapshot is not None and snapshot.snapshot_id != start:
-        if snapshot.summary is not None and snapshot.summary.operation == Operation.APPEND:
-            rows += int(snapshot.summary.get("added-records") or 0)
-        parent = snapshot.parent_snapshot_id
-        snapshot = raw.snapshot_by_id(parent) if parent is not None else None
-    return rows if snapshot is not None else None
+
+def _resolve(
+    lake: Lake,
+    branch: Branch,
+    batch: Batch,
+    specs: Sequence[MappingSpec],
+    found: Mapping[str, Found],
+    run_id: str,
+    outcome: Outcome,
+) -> None:
+    """Do what the mappings say with rows of known keys that came with other values."""
+    again = {source: there.differing + batch.sources[source].versions for source, there in found.items()}
+    outcome.conflicts = sum(again.values())
+    updating = [spec.source for spec in specs if spec.on_conflict == "update" and again.get(spec.source)]
+    outcome.changed = sum(found[source].differing for source in updating)
+    if outcome.changed:
+        batch.replace(branch, updating)
+    setting_aside = [spec.source for spec in specs if spec.on_conflict == "quarantine" and again.get(spec.source)]
+    if (rows_aside := sum(again[source] for source in setting_aside)) > MOST_SET_ASIDE:
+        raise SchemaHubError(
+            f"{rows_aside:,} rows of known keys came with other values, too many to set aside, so "
+            "nothing was published: after a change of a mapping, restate with `run unify --from … --to …`"
+        )
+    if setting_aside:
+        rows = batch.contradicting(branch, setting_aside).unionByName(batch.versions(setting_aside))
+        outcome.set_aside = _set_aside(lake, rows, run_id)
 
 
-def total_records(table: IcebergTable, snapshot_id: int) -> int:
-    """The rows of the table at a snapshot, from its summary."""
-    snapshot = table.snapshot_by_id(snapshot_id)
-    return int((snapshot.summary.get("total-records") if snapshot and snapshot.summary else None) or 0)
-
-
-@dataclass(frozen=True)
-class _Merged:
-    read: int = 0
-    inserted: int = 0
-    newest: datetime | None = None
-    sql: str | None = None
-
-
-def _merge(lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime) -> _Merged:
-    """MERGE the increments into the branch; rows read from raw and rows inserted."""
-    from pyspark import StorageLevel
+def _set_aside(lake: Lake, rows: DataFrame, run_id: str) -> int:
     from pyspark.sql import functions as f
 
-    spark = lake.spark
-    views = []
-    for number, increment in enumerate(news):
-        view = f"increment_{number}"
-        _read(lake, increment).createOrReplaceTempView(view)
-        views.append((increment.spec, view))
-    select = batch_sql(views, target, lake.identifier(PRODUCTS.name), ingest_ts)
-    batch = spark.sql(select).persist(StorageLevel.MEMORY_AND_DISK)  # read once, and the same rows in every step below
-    try:
-        batch.createOrReplaceTempView("batch")
-        edges = batch.agg(
-            f.min("trade_ts").alias("min_ts"),
-            f.max("trade_ts").alias("max_ts"),
-            f.min("trade_id").alias("min_id"),
-            f.max("trade_id").alias("max_id"),
-            *(f.count_if(f.col(column.name).isNull()).alias(f"no_{column.name}") for column in _required(target)),
-        ).first()
-        assert edges is not None
-        for column in _required(target):
-            if missing := edges[f"no_{column.name}"]:
-                raise SchemaHubError(
-                    f"{missing} rows have no {column.name} after the mapping, so nothing was published: "
-                    "check that column's transform with `schemahub mappings show`"
-                )
-        # Spark hands out local times without a zone; astimezone reads them as such.
-        first, last = edges.min_ts.astimezone(UTC), edges.max_ts.astimezone(UTC)
-        bounds = Bounds(first - TIME_RESOLUTION, last + TIME_RESOLUTION, edges.min_id, edges.max_id)
-        merge = merge_sql(target, branch.identifier, "batch", bounds)
-        spark.sql(merge)
-    finally:
-        batch.unpersist()
-    sql = f"-- batch\n{select};\n\n{merge};"
-    return _Merged(sum(increment.rows for increment in news), branch.added_records(), last, sql)
+    by_stream: dict[tuple[str, str], list[Rejected]] = {}
+    payload = f.to_json(f.struct(*(name for name in rows.columns if name != FROM_SOURCE)))
+    for row in rows.select(FROM_SOURCE, "symbol", payload.alias("payload")).collect():
+        reason = "its key is in the unified table with other values"
+        by_stream.setdefault((row[FROM_SOURCE], row["symbol"]), []).append(Rejected(reason, row["payload"]))
+    names = {exchange.raw_table.name: exchange.name for exchange in EXCHANGES.values()}
+    for (source, stream), rejected in by_stream.items():
+        quarantine(lake, names[source], stream, run_id, rejected)
+    return sum(map(len, by_stream.values()))
 
 
-def _required(target: Table) -> list[Column]:
-    return [column for column in target.columns if column.required]
-
-
-def _read(lake: Lake, increment: Increment) -> DataFrame:
-    reader = lake.spark.read.format("iceberg")
-    if increment.start is None:
-        reader = reader.option("snapshot-id", increment.end)
-    else:
-        reader = reader.option("start-snapshot-id", increment.start).option("end-snapshot-id", increment.end)
-    return reader.load(lake.identifier(increment.spec.source))
+def _take_back(lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime) -> Changes:
+    """Give the keys that raw tables lost, when they were rolled back, what raw still has of them."""
+    products = lake.identifier(PRODUCTS.name)
+    lost = views(lake, [(one.spec, one.start, one.undone) for one in news if one.undone is not None])
+    kept(lake.spark.sql(batch_sql(lost, target, products, ingest_ts)).select(*target.key).distinct(), KEYS)
+    left = views(lake, [(one.spec, None, one.end) for one in news if one.undone is not None])
+    with Batch(lake, target, batch_sql(left, target, products, ingest_ts, keys_view=KEYS), ingest_ts):
+        restatement = Restatement(lake, target, branch)
+        changes = restatement.compare(KEYS)
+        restatement.apply()
+    return changes

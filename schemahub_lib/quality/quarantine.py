@@ -1,4 +1,4 @@
-"""Rows that could not be read as trades: kept with their reason and payload, never dropped in silence."""
+"""Rows that are no trades, or contradict one that is there: kept with their reason, never dropped in silence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def quarantine(lake: Lake, source: str, stream: str, run_id: str, rejected: Sequ
     loses it; `quarantine_id` is the same both times.
     """
     log.warning(
-        "%s %s: %d malformed rows set aside in schemahub_quarantine, first: %s",
+        "%s %s: %d rows set aside in schemahub_quarantine, first: %s",
         source,
         stream,
         len(rejected),

@@ -13,8 +13,8 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import uuid4
@@ -24,6 +24,7 @@ from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
+from schemahub_lib.tables.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BRANCH_LIFETIME = timedelta(hours=48)  # longer than any job may run; a branch older than this was left behind
+BLOCKED = "blocked_"  # begins the name of a branch that an audit kept from being published
+BLOCKED_LIFETIME = timedelta(days=14)
 _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 
 R = TypeVar("R")
@@ -41,21 +44,28 @@ R = TypeVar("R")
 class Draft(Generic[R]):
     """What a writer made. Without a new state there is nothing to publish, and the branch is dropped.
 
-    `rows` are added with the mark, for a writer that did not put its rows on the branch by itself.
+    `rows` are added with the mark, for a writer that did not put its rows on the branch by itself. A draft that is
+    `blocked` is not published either, but its branch stays, to be looked at.
     """
 
     result: R
     state: State | None
     rows: pa.Table | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True)
 class Published(Generic[R]):
-    """`snapshot_id` is main's new head, or None when there was nothing to publish."""
+    """`snapshot_id` is main's new head, or None when nothing was published; `blocked` the branch that stayed.
+
+    `seconds` are those spent on the steps of the publish, by name.
+    """
 
     result: R
     state: State | None
     snapshot_id: int | None
+    blocked: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def publish(
@@ -70,15 +80,22 @@ def publish(
     """
     with publish_lock(lake.settings, table, run_id):
         for attempt in range(ATTEMPTS):
+            watch = Stopwatch()
             branch = Branch(lake, table)
+            watch.lap("branch")
             try:
                 draft = write(branch.base_state(if_lost), branch)
+                watch.lap("write")
+                if draft.blocked:
+                    return Published(draft.result, None, None, blocked=branch.keep())
                 if draft.state is None:
                     branch.drop()
                     return Published(draft.result, None, None)
                 branch.mark(run_id, draft.state, draft.rows)
+                watch.lap("mark")
                 if branch.fast_forward():
-                    return Published(draft.result, draft.state, branch.head)
+                    watch.lap("fast-forward")
+                    return Published(draft.result, draft.state, branch.head, seconds=watch.laps)
             except BaseException:
                 branch.drop_quietly()
                 raise
@@ -109,11 +126,6 @@ class Branch:
             if if_lost is None:
                 raise
             return if_lost
-
-    def added_records(self) -> int:
-        """Rows added by the last write to this branch."""
-        snapshot = self._load().snapshot_by_name(self.name)
-        return int((snapshot.summary.get("added-records") if snapshot and snapshot.summary else None) or 0)
 
     def mark(self, run_id: str, state: State, rows: pa.Table | None = None) -> None:
         """End the branch with a snapshot that carries the state, and `rows` where there are any."""
@@ -146,6 +158,20 @@ class Branch:
             return True
 
         return self._retrying(settle)
+
+    def keep(self) -> str:
+        """Rename the branch to what says that it was blocked, so that no sweep takes it. Returns the name."""
+        kept = self.name.replace("run_", BLOCKED, 1)
+
+        def rename(table: IcebergTable) -> None:
+            if kept not in table.refs():
+                with table.manage_snapshots() as changes:
+                    lifetime = int(BLOCKED_LIFETIME.total_seconds() * 1000)
+                    changes.create_branch(table.refs()[self.name].snapshot_id, kept, max_ref_age_ms=lifetime)
+                    changes.remove_branch(self.name)
+
+        self._retrying(rename)
+        return kept
 
     def drop(self) -> None:
         def remove(table: IcebergTable) -> None:

@@ -9,7 +9,13 @@ SELECT
   ingest_ts,
   canonical_symbol,
   base_asset,
-  quote_asset
+  quote_asset,
+  _from,
+  _rank,
+  side IS DISTINCT FROM _first.side
+  OR price IS DISTINCT FROM _first.price
+  OR quantity IS DISTINCT FROM _first.quantity
+  OR COALESCE(ABS(UNIX_MICROS(trade_ts) - UNIX_MICROS(_first.trade_ts)) > 1000000, TRUE) AS _differs
 FROM (
   SELECT
     exchange,
@@ -23,10 +29,15 @@ FROM (
     canonical_symbol,
     base_asset,
     quote_asset,
+    _from,
     ROW_NUMBER() OVER (
       PARTITION BY exchange, symbol, trade_id
-      ORDER BY trade_ts NULLS LAST, side NULLS LAST, price NULLS LAST, quantity NULLS LAST, canonical_symbol NULLS LAST, base_asset NULLS LAST, quote_asset NULLS LAST
-    ) AS _rank
+      ORDER BY _order NULLS LAST, trade_ts NULLS LAST, side NULLS LAST, price NULLS LAST, quantity NULLS LAST, canonical_symbol NULLS LAST, base_asset NULLS LAST, quote_asset NULLS LAST
+    ) AS _rank,
+    FIRST_VALUE(STRUCT(side, price, quantity, trade_ts)) OVER (
+      PARTITION BY exchange, symbol, trade_id
+      ORDER BY _order NULLS LAST, trade_ts NULLS LAST, side NULLS LAST, price NULLS LAST, quantity NULLS LAST, canonical_symbol NULLS LAST, base_asset NULLS LAST, quote_asset NULLS LAST
+    ) AS _first
   FROM (
     SELECT
       'BINANCE' AS exchange,
@@ -39,7 +50,9 @@ FROM (
       CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
       p.canonical_symbol AS canonical_symbol,
       p.base_asset AS base_asset,
-      p.quote_asset AS quote_asset
+      p.quote_asset AS quote_asset,
+      'raw_binance_trades' AS _from,
+      UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_0 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
       ON p.source = r._source AND p.symbol = r.symbol
@@ -55,7 +68,9 @@ FROM (
       CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
       p.canonical_symbol AS canonical_symbol,
       p.base_asset AS base_asset,
-      p.quote_asset AS quote_asset
+      p.quote_asset AS quote_asset,
+      'raw_coinbase_trades' AS _from,
+      UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_1 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
       ON p.source = r._source AND p.symbol = r.product_id
@@ -71,11 +86,11 @@ FROM (
       CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) AS ingest_ts,
       p.canonical_symbol AS canonical_symbol,
       p.base_asset AS base_asset,
-      p.quote_asset AS quote_asset
+      p.quote_asset AS quote_asset,
+      'raw_kraken_trades' AS _from,
+      UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_2 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
       ON p.source = r._source AND p.symbol = r.pair
   ) AS increments
 ) AS ranked
-WHERE
-  _rank = 1

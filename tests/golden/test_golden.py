@@ -12,16 +12,36 @@ from pathlib import Path
 import pytest
 
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.mapping.compiler import Bounds, batch_sql, increment_select, merge_sql, to_sql
+from schemahub_lib.mapping.compiler import batch_sql, increment_select
 from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.mapping.restatement import Region, changes_sql, elsewhere_sql, present_sql, touched_sql
 from schemahub_lib.mapping.spec import Constant, MappingSpec
+from schemahub_lib.mapping.sql import to_sql
+from schemahub_lib.mapping.statements import (
+    Bounds,
+    averages_sql,
+    clear_sql,
+    contradicting_sql,
+    delete_sql,
+    figures_sql,
+    found_sql,
+    merge_sql,
+    repeated_sql,
+)
 from schemahub_lib.schemas import TRADES_UNIFIED
 
 HERE = Path(__file__).parent
 PRODUCTS = "schemahub.schemahub.schemahub_products"
 INGEST_TS = datetime(2024, 2, 8, 16, 0, tzinfo=UTC)
-BOUNDS = Bounds(INGEST_TS - timedelta(hours=1), INGEST_TS, "1000", "999")
-NAMES = ("binance_trades", "coinbase_trades", "kraken_trades", "batch", "merge")
+HOUR = (INGEST_TS - timedelta(hours=1), INGEST_TS)
+LAST_YEAR = (HOUR[0] - timedelta(days=365), HOUR[1] - timedelta(days=365))
+BOUNDS = Bounds((LAST_YEAR, HOUR), "1000", "999")
+BRANCH = "schemahub.schemahub.trades_unified.branch_run_1"
+REGION = Region(HOUR[0], HOUR[1], ("BTC-USD",))
+NAMES = (
+    *("binance_trades", "coinbase_trades", "kraken_trades", "batch", "figures", "merge", "found", "contradicting"),
+    *("delete", "repeated", "averages", "clear", "touched", "present", "elsewhere", "changes", "region_batch"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +58,22 @@ def statements(specs: tuple[MappingSpec, ...]) -> dict[str, str]:
         Path(spec.file).stem: to_sql(increment_select(spec, TRADES_UNIFIED, "increment", PRODUCTS, INGEST_TS))
         for spec in specs
     }
+    region = REGION.condition(TRADES_UNIFIED, specs[:1])
     return selects | {
         "batch": batch_sql(views, TRADES_UNIFIED, PRODUCTS, INGEST_TS),
-        "merge": merge_sql(TRADES_UNIFIED, "schemahub.schemahub.trades_unified.branch_run_1", "batch", BOUNDS),
+        "figures": figures_sql(TRADES_UNIFIED, "batch", INGEST_TS),
+        "merge": merge_sql(TRADES_UNIFIED, BRANCH, "batch", BOUNDS),
+        "found": found_sql(TRADES_UNIFIED, BRANCH, "batch", BOUNDS.on_whole_days(), INGEST_TS),
+        "contradicting": contradicting_sql(TRADES_UNIFIED, BRANCH, "batch", BOUNDS, ["raw_kraken_trades"]),
+        "delete": delete_sql(TRADES_UNIFIED, BRANCH, "keys", BOUNDS, INGEST_TS),
+        "repeated": repeated_sql(TRADES_UNIFIED, BRANCH, BOUNDS, INGEST_TS),
+        "averages": averages_sql(TRADES_UNIFIED, BRANCH, LAST_YEAR[0], *HOUR),
+        "clear": clear_sql(BRANCH, Region().condition(TRADES_UNIFIED, specs)),
+        "touched": touched_sql(TRADES_UNIFIED, BRANCH, "batch", region),
+        "present": present_sql(TRADES_UNIFIED, BRANCH, "touched"),
+        "elsewhere": elsewhere_sql(TRADES_UNIFIED, "present", "batch", region),
+        "changes": changes_sql(TRADES_UNIFIED, "batch", "present"),
+        "region_batch": batch_sql(views[:1], TRADES_UNIFIED, PRODUCTS, INGEST_TS, where=region, keys_view="elsewhere"),
     }
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import sqlglot
 
-from schemahub_lib.mapping.compiler import Bounds, batch_sql, explain_columns, increment_select, merge_sql, to_sql
+from schemahub_lib.mapping.compiler import batch_sql, explain_columns, increment_select
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec, parse_mapping
+from schemahub_lib.mapping.sql import to_sql
+from schemahub_lib.mapping.statements import Bounds, merge_sql
 from schemahub_lib.schemas import TRADES_UNIFIED, Table
 
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
-BOUNDS = Bounds(NOON, NOON + timedelta(hours=1), "1", "99")
+BOUNDS = Bounds(((NOON, NOON + timedelta(hours=1)),), "1", "99")
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_a_part_of_a_name_is_quoted_where_it_must_be(kraken: MappingSpec) -> Non
 
 
 def test_an_id_cannot_end_its_literal() -> None:
-    bounds = Bounds(NOON, NOON, "a' OR true --", "b\\")
+    bounds = Bounds(((NOON, NOON),), "a' OR true --", "b\\")
     tree = sqlglot.parse_one(merge_sql(TRADES_UNIFIED, "t", "batch", bounds), dialect="spark")
     between = tree.args["on"].expression
     assert (between.args["low"].this, between.args["high"].this) == ("a' OR true --", "b\\")
@@ -57,13 +59,13 @@ def test_an_id_cannot_end_its_literal() -> None:
 
 def test_times_are_written_in_utc_whatever_zone_they_come_in() -> None:
     tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
-    bounds = Bounds(tokyo, tokyo, "1", "2")
+    bounds = Bounds(((tokyo, tokyo),), "1", "2")
     assert merge_sql(TRADES_UNIFIED, "t", "b", bounds).count("'2024-02-08T12:00:00.000000Z'") == 2
 
 
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
-        merge_sql(TRADES_UNIFIED, "t", "b", Bounds(NOON.replace(tzinfo=None), NOON, "1", "2"))
+        merge_sql(TRADES_UNIFIED, "t", "b", Bounds(((NOON.replace(tzinfo=None), NOON),), "1", "2"))
 
 
 def test_the_merge_only_inserts() -> None:

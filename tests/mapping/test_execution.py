@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlglot import exp
 
-from schemahub_lib.mapping.compiler import Bounds, batch_sql, increment_select, merge_sql, to_sql
+from schemahub_lib.mapping.compiler import RANK, batch_sql, increment_select
 from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.mapping.sql import to_sql
+from schemahub_lib.mapping.statements import Bounds, merge_sql
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import PRODUCTS, TRADES_UNIFIED, Table
 from schemahub_lib.tables.lake import Lake
@@ -180,7 +182,8 @@ def run_batch(
         frame(spark, raw_tables[spec.source], rows).createOrReplaceTempView(f"increment_{spec.source}")
         views.append((spec, f"increment_{spec.source}"))
     frame(spark, PRODUCTS, LEDGER).createOrReplaceTempView("products")
-    batch = spark.sql(batch_sql(views, TRADES_UNIFIED, "products", INGEST_TS))
+    batch = spark.sql(batch_sql(views, TRADES_UNIFIED, "products", INGEST_TS)).where(f"{RANK} = 1")
+    batch = batch.select(*TRADES_UNIFIED.column_names)
     assert [(field.name, field.dataType.simpleString().upper()) for field in batch.schema] == [
         (column.name, column.type) for column in TRADES_UNIFIED.columns
     ]
@@ -265,7 +268,7 @@ def test_a_time_range_means_the_same_instants_in_every_session(plain_spark: Spar
     import sqlglot
 
     merge = sqlglot.parse_one(
-        merge_sql(TRADES_UNIFIED, "t", "s", Bounds(T0, T0 + timedelta(microseconds=2), "1", "2")), dialect="spark"
+        merge_sql(TRADES_UNIFIED, "t", "s", Bounds(((T0, T0 + timedelta(microseconds=2)),), "1", "2")), dialect="spark"
     )
     in_range = next(node for node in merge.find_all(exp.Between) if node.this.name == "trade_ts")
     start = micros(T0.isoformat())
@@ -277,7 +280,7 @@ def test_a_time_range_means_the_same_instants_in_every_session(plain_spark: Spar
 
 def test_spark_parses_the_merge_of_a_branch_in_a_database_with_a_dash(plain_spark: SparkSession) -> None:
     merge = merge_sql(
-        TRADES_UNIFIED, "schemahub.my-db.trades_unified.branch_run_1", "batch", Bounds(T0, T0, "1'", "9\\")
+        TRADES_UNIFIED, "schemahub.my-db.trades_unified.branch_run_1", "batch", Bounds(((T0, T0),), "1'", "9\\")
     )
     plan = plain_spark._jsparkSession.sessionState().sqlParser().parsePlan(merge)
     assert "[schemahub, my-db, trades_unified, branch_run_1]" in plan.targetTable().toString()
@@ -295,8 +298,8 @@ def test_a_merge_inserts_what_is_new_and_reads_only_the_days_of_the_batch(lake: 
                 for n in range(known)
             ]
             frame(lake.spark, TRADES_UNIFIED, rows).createOrReplaceTempView("batch")
-            lake.spark.sql(merge_sql(TRADES_UNIFIED, table, "batch", Bounds(times[0], times[known - 1], "0", "9")))
+            lake.spark.sql(merge_sql(TRADES_UNIFIED, table, "batch", Bounds(((times[0], times[known - 1]),), "0", "9")))
             assert lake.spark.table(table).count() == known
-        merge = merge_sql(TRADES_UNIFIED, table, "batch", Bounds(times[1], times[2], "0", "9"))
+        merge = merge_sql(TRADES_UNIFIED, table, "batch", Bounds(((times[1], times[2]),), "0", "9"))
         plan = lake.spark.sql(f"EXPLAIN {merge}").collect()[0][0]
     assert f"trade_ts >= {micros(times[1].isoformat())}, trade_ts <= {micros(times[2].isoformat())}" in plan

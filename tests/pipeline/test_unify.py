@@ -11,7 +11,8 @@ import pytest
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.unify import Increment, appended_rows, increments, mappings_for, raw_tables, total_records
+from schemahub_lib.pipeline.increments import Increment, appended_rows, increments, total_records
+from schemahub_lib.pipeline.unify import mappings_for, raw_tables
 from schemahub_lib.schemas import RUNS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake, arrow_schema
 from schemahub_lib.tables.state import State

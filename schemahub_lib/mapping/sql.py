@@ -1,0 +1,57 @@
+"""What every statement is built from: syntax trees (sqlglot), printed as Spark SQL once, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlglot import exp
+
+from schemahub_lib.schemas import Column
+
+# The coarsest trade time any source has. The same trade read from two feeds (one in ms, one in µs) may differ by as
+# much: a batch's time range is widened by it on both ends before it bounds a MERGE, and within it times are the same.
+TIME_RESOLUTION = timedelta(seconds=1)
+
+
+def to_sql(statement: exp.Expr) -> str:
+    """`statement` as indented Spark SQL."""
+    return statement.sql(dialect="spark", pretty=True)
+
+
+def timestamp(moment: datetime) -> exp.Expr:
+    """A literal that means the same instant in every session time zone. Raises ValueError for a naive `moment`."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return exp.cast(exp.Literal.string(text), exp.DataType.build("TIMESTAMP", dialect="spark"))
+
+
+def aliased(identifier: str, alias: str) -> exp.Expr:
+    """`a.b.c.branch_x`, quoted or not, with the parts quoted that need it (a database may be called `my-db`)."""
+    parts = [exp.to_identifier(part.strip("`")) for part in identifier.split(".")]
+    table = exp.Table(this=exp.Dot.build(parts) if len(parts) > 1 else parts[0])
+    return exp.alias_(table, alias, table=True)
+
+
+def differing(
+    columns: Sequence[Column],
+    one: Callable[[str], exp.Expr],
+    other: Callable[[str], exp.Expr],
+    tolerance: timedelta = TIME_RESOLUTION,
+) -> exp.Expr:
+    """Whether two rows contradict each other; times may be apart by `tolerance`, and two nulls are equal."""
+    found: list[exp.Expr] = []
+    for column in columns:
+        a, b = one(column.name), other(column.name)
+        if column.type == "TIMESTAMP" and tolerance:
+            apart = exp.Sub(this=_micros(a), expression=_micros(b))
+            limit = exp.Literal.number(tolerance // timedelta(microseconds=1))
+            found.append(exp.func("COALESCE", exp.GT(this=exp.Abs(this=apart), expression=limit), exp.true()))
+        else:
+            found.append(exp.NullSafeNEQ(this=a, expression=b))
+    return exp.or_(*found)
+
+
+def _micros(value: exp.Expr) -> exp.Expr:
+    return exp.func("UNIX_MICROS", value, dialect="spark")

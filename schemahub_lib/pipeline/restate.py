@@ -1,0 +1,145 @@
+"""Restate: a part of a unified table made anew from raw, or all of it, in one publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from sqlglot import exp
+
+from schemahub_lib.mapping.compiler import batch_sql
+from schemahub_lib.mapping.restatement import Region
+from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.mapping.statements import clear_sql
+from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.pipeline.unify import Outcome, finish, heads, views
+from schemahub_lib.quality import audits
+from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.publish import Branch, Draft, publish
+from schemahub_lib.tables.restatement import KEYS, Restatement
+from schemahub_lib.tables.state import State
+from schemahub_lib.tables.unified import ROWS, Batch
+
+
+def restate(
+    lake: Lake,
+    target: str,
+    specs: Sequence[MappingSpec],
+    region: Region,
+    run_id: str,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+) -> Report:
+    """Give a region of `target` exactly the rows that raw and the mappings make, wherever its keys are now.
+
+    Rows that are right already stay untouched. A dry run tells what would come, change and go, with samples. Raises
+    AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    """
+    table = TARGETS[target]
+    report = Report(run_id, "restate", target)
+    condition = region.condition(table, specs)
+    lake.ensure(PRODUCTS)
+    lake.ensure(table)
+    progress.say(f"restate {target}")
+    started = datetime.now(UTC)
+
+    def write(state: State, branch: Branch) -> Draft[Outcome]:
+        snapshots = _snapshots(lake, specs)
+        outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
+        changed = outcome.inserted or outcome.changed or outcome.removed
+        return _draft(outcome, State(sources=state.sources) if changed else None, dry_run=dry_run)
+
+    return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=dry_run)
+
+
+def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, progress: Progress) -> Report:
+    """Make all of `target`, or what it has of some sources, anew beside the live table, then put it in its place.
+
+    Raises AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    """
+    table = TARGETS[target]
+    report = Report(run_id, "refresh", target)
+    condition = Region().condition(table, specs)
+    lake.ensure(PRODUCTS)
+    lake.ensure(table)
+    progress.say(f"rebuild {target}")
+    started = datetime.now(UTC)
+
+    def write(state: State, branch: Branch) -> Draft[Outcome]:
+        snapshots = _snapshots(lake, specs)
+        lake.spark.sql(clear_sql(branch.identifier, condition))
+        with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
+            lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
+            outcome = _audited(lake, table, branch, specs, batch, started)
+        return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
+
+    return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
+
+
+def _draft(outcome: Outcome, state: State | None, *, dry_run: bool) -> Draft[Outcome]:
+    return Draft(outcome, None if dry_run else state, blocked=outcome.blocked and not dry_run)
+
+
+def _snapshots(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, int]:
+    """The newest snapshot of each raw table there is."""
+    found = {source: raw.metadata.current_snapshot_id for source, raw in heads(lake, specs).items()}
+    return {source: snapshot for source, snapshot in found.items() if snapshot is not None}
+
+
+def _select(
+    lake: Lake,
+    table: Table,
+    specs: Sequence[MappingSpec],
+    snapshots: dict[str, int],
+    ingest_ts: datetime,
+    where: exp.Expr | None = None,
+    keys_view: str | None = None,
+) -> str:
+    parts = [(spec, None, snapshots[spec.source]) for spec in specs if spec.source in snapshots]
+    products = lake.identifier(PRODUCTS.name)
+    return batch_sql(views(lake, parts), table, products, ingest_ts, where=where, keys_view=keys_view)
+
+
+def _region(
+    lake: Lake,
+    table: Table,
+    branch: Branch,
+    specs: Sequence[MappingSpec],
+    snapshots: dict[str, int],
+    region: exp.Expr,
+    ingest_ts: datetime,
+    *,
+    dry_run: bool,
+) -> Outcome:
+    restatement = Restatement(lake, table, branch)
+    with ExitStack() as batches:
+        select = _select(lake, table, specs, snapshots, ingest_ts, region)
+        batch = batches.enter_context(Batch(lake, table, select, ingest_ts))
+        if restatement.find_elsewhere(region):  # a change of a mapping moves rows into the region, or out of it
+            select = _select(lake, table, specs, snapshots, ingest_ts, region, KEYS)
+            batch = batches.enter_context(Batch(lake, table, select, ingest_ts))
+        changes = restatement.compare()
+        if changes and not dry_run:
+            restatement.apply()
+            outcome = _audited(lake, table, branch, specs, batch, ingest_ts)
+        else:
+            outcome = Outcome(newest=batch.newest)
+    outcome.inserted, outcome.changed, outcome.removed = changes.inserted, changes.changed, changes.removed
+    outcome.read, outcome.samples = changes.inserted, changes.samples
+    return outcome
+
+
+def _audited(
+    lake: Lake, table: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch, ingest_ts: datetime
+) -> Outcome:
+    found = batch.found(branch)
+    return Outcome(
+        read=sum(figures.read for figures in batch.sources.values()),
+        inserted=sum(there.inserted for there in found.values()),
+        newest=batch.newest,
+        findings=audits.judge(lake, table, branch, specs, batch, found, {}, ingest_ts),
+    )

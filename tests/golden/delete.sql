@@ -1,0 +1,11 @@
+MERGE INTO schemahub.schemahub.trades_unified.branch_run_1 AS t
+USING keys AS s
+ON t.exchange = s.exchange
+AND t.symbol = s.symbol
+AND t.trade_id = s.trade_id
+AND (
+  t.trade_ts BETWEEN CAST('2023-02-08T15:00:00.000000Z' AS TIMESTAMP) AND CAST('2023-02-08T16:00:00.000000Z' AS TIMESTAMP)
+  OR t.trade_ts BETWEEN CAST('2024-02-08T15:00:00.000000Z' AS TIMESTAMP) AND CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP)
+)
+AND t.trade_id BETWEEN '1000' AND '999'
+WHEN MATCHED AND t.ingest_ts = CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP) THEN DELETE

@@ -1,0 +1,24 @@
+SELECT
+  exchange,
+  symbol,
+  trade_id
+FROM present
+WHERE
+  NOT (exchange, symbol, trade_id) IN (
+    SELECT
+      exchange,
+      symbol,
+      trade_id
+    FROM batch
+  )
+  OR NOT COALESCE(
+    (
+      exchange IN ('BINANCE')
+      AND trade_ts >= CAST('2024-02-08T15:00:00.000000Z' AS TIMESTAMP)
+      AND trade_ts < CAST('2024-02-08T16:00:00.000000Z' AS TIMESTAMP)
+      AND (
+        symbol IN ('BTC-USD') OR canonical_symbol IN ('BTC-USD')
+      )
+    ),
+    FALSE
+  )
