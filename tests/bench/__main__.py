@@ -7,6 +7,7 @@ import sys
 from tests.bench.archive_speed import archive_speed
 from tests.bench.landing import landing_pace, landing_speed, memory
 from tests.bench.landing_size import landing_size
+from tests.bench.merging import merge
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
 from tests.bench.throughput import limiter, throughput
@@ -21,6 +22,7 @@ USUAL = (
     landing_speed,
     archive_speed,
     landing_pace,
+    merge,
 )
 LONG = (memory,)  # only when named, as `make soak` does
 BENCHMARKS = {function.__name__: function for function in (*USUAL, *LONG)}
