@@ -98,8 +98,8 @@ RUNS = Table(
     "schemahub_runs",
     (
         Column("run_id", "STRING"),
-        Column("job", "STRING", "ingest or unify"),
-        Column("source", "STRING", "exchange, or the target table for unify"),
+        Column("job", "STRING", "ingest, unify or maintain"),
+        Column("source", "STRING", "exchange, or the table for unify and maintain"),
         Column("status", "STRING", "ok, partial, failed, nothing_new or interrupted"),
         Column("started_at", "TIMESTAMP"),
         Column("seconds", "DOUBLE"),
