@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from schemahub_lib.mapping.compiler import ColumnLineage
     from schemahub_lib.mapping.spec import MappingSpec
     from schemahub_lib.pipeline.doctor import Finding
+    from schemahub_lib.pipeline.maintain import Upkeep
     from schemahub_lib.pipeline.plan import Plan
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
     from schemahub_lib.pipeline.workers import Outcome
     from schemahub_lib.tables.restatement import Sample
+    from schemahub_lib.tables.due import Figures
 
 SHOWN_RANGES = 3
 
@@ -178,6 +180,37 @@ def show_status(status: LakeStatus) -> None:
     )
     for warning in status.warnings:
         click.echo(f"warning: {warning}")
+
+
+def show_upkeeps(upkeeps: Sequence[Upkeep], *, dry_run: bool) -> None:
+    """Each table's size before and after, and what was done to it; of a dry run, what is due."""
+
+    def shown(size: Figures) -> tuple[str, ...]:
+        return (
+            f"{size.files:,}",
+            _size(size.average_file_bytes),
+            _size(size.bytes),
+            f"{size.manifests:,}",
+            f"{size.snapshots:,}",
+        )
+
+    numbers = ("files", "average file", "bytes", "manifests", "snapshots")
+    rows = []
+    for upkeep in upkeeps:
+        pairs = zip(shown(upkeep.before), shown(upkeep.after), strict=True)
+        rows.append((upkeep.table, *(old if old == new else f"{old} -> {new}" for old, new in pairs)))
+    _table("", ("table", *numbers), rows, numbers=numbers)
+    for upkeep in upkeeps:
+        for text in upkeep.due if dry_run else upkeep.done:
+            click.echo(f"{upkeep.table}: {text}")
+        for text in upkeep.left:
+            click.echo(f"{upkeep.table}: left for the next run: {text}")
+        for text in upkeep.errors:
+            click.echo(f"failed: {text}")
+    if not any(upkeep.due for upkeep in upkeeps):
+        click.echo("nothing is due")
+    elif dry_run:
+        click.echo("nothing done; without --dry-run it is")
 
 
 def show_seed_change(change: SeedChange) -> None:

@@ -122,8 +122,8 @@ RUNS = Table(
     "schemahub_runs",
     (
         Column("run_id", "STRING"),
-        Column("job", "STRING", "ingest, unify, restate, …"),
-        Column("source", "STRING", "exchange, or the target table for unify"),
+        Column("job", "STRING", "ingest, unify, restate, refresh, maintain, …"),
+        Column("source", "STRING", "exchange, or the table"),
         Column("status", "STRING", "ok, partial, failed, nothing_new or interrupted"),
         Column("started_at", "TIMESTAMP"),
         Column("seconds", "DOUBLE"),

@@ -1,7 +1,8 @@
-"""AWS on loopback for tests: moto's S3 and Glue over HTTP, with the one thing added that moto leaves out.
+"""AWS on loopback for tests: moto's S3 and Glue over HTTP, with what moto leaves out.
 
 Glue refuses an UpdateTable whose VersionId is not the table's present one; Iceberg's commits rest on that. moto ignores
 VersionId, so two committers would overwrite each other and a test of concurrency would prove nothing.
+An object put with the metadata `days-old` looks as old as it says: a test cannot wait for a file to age.
 Run as a script: prints its URL and serves until it is stopped.
 """
 
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from datetime import datetime, timedelta
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.glue.responses import GlueResponse
+from moto.s3.models import FakeKey
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -32,7 +35,15 @@ def _update_table_at_version(self: GlueResponse) -> Any:
         return _update_table(self)
 
 
+def _last_modified(self: FakeKey) -> datetime:
+    put: datetime = vars(self)["last_modified"]
+    return put - timedelta(days=int(self.metadata.get("x-amz-meta-days-old", 0)))
+
+
 def main() -> None:
+    FakeKey.last_modified = property(  # type: ignore[assignment]
+        _last_modified, lambda self, moment: vars(self).update(last_modified=moment)
+    )
     GlueResponse.update_table = _update_table_at_version  # type: ignore[method-assign]
     server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)

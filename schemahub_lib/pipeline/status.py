@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.maintain import last_unified
+from schemahub_lib.pipeline.unify import total_records
 from schemahub_lib.schemas import RUNS, Position
+from schemahub_lib.tables.due import KEEP, due, figures
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import Intervals, read_state
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
-
-SMALL_FILE = 32 * 2**20
-MANY_SMALL_FILES = 100
-MANY_SNAPSHOTS = 500
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def status(lake: Lake) -> LakeStatus:
                     run.get("status"),
                 )
             )
-    tables = [_table(name, found) for name in lake.table_names() if (found := lake.find(name)) is not None]
+    tables = [_table(lake, name, found) for name in lake.table_names() if (found := lake.find(name)) is not None]
     return LakeStatus(streams, tables, warnings)
 
 
@@ -110,18 +109,8 @@ def _last_runs(lake: Lake) -> Mapping[str, dict[str, Any]]:
     return {row["source"]: row for row in rows if row["job"] == "ingest"}
 
 
-def _table(name: str, table: IcebergTable) -> TableStatus:
-    snapshot = table.current_snapshot()
-    summary = snapshot.summary if snapshot is not None else None
-
-    def figure(key: str) -> int:
-        return int((summary.get(key) if summary is not None else None) or 0)
-
-    files, size = figure("total-data-files"), figure("total-files-size")
-    snapshots = len(table.metadata.snapshots)
-    needs = []
-    if files > MANY_SMALL_FILES and size / files < SMALL_FILE:
-        needs.append("compaction")
-    if snapshots > MANY_SNAPSHOTS:
-        needs.append("snapshot expiry")
-    return TableStatus(name, figure("total-records"), files, size, snapshots, ", ".join(needs))
+def _table(lake: Lake, name: str, table: IcebergTable) -> TableStatus:
+    head, size = table.metadata.current_snapshot_id, figures(table)
+    todo = due(table, keep=KEEP, now=datetime.now(UTC), wanted=last_unified(lake, name))
+    rows = total_records(table, head) if head is not None else 0
+    return TableStatus(name, rows, size.files, size.bytes, size.snapshots, ", ".join(todo.needs))

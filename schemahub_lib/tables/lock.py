@@ -17,39 +17,41 @@ from schemahub_lib.config import Settings
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0  # seconds to wait for another writer; after that, try without the lock
+TURN = 0.5  # seconds within which whoever waits tries again
 EXPIRY = 300.0  # seconds after which a lock object in S3 counts as left behind
 
 
 @contextmanager
-def publish_lock(settings: Settings, table: str, owner: str) -> Iterator[None]:
-    """Hold the table's lock for the block, or go on without it after `PATIENCE` seconds."""
+def publish_lock(settings: Settings, table: str, owner: str) -> Iterator[bool]:
+    """Hold the table's lock for the block, or go on without it after `PATIENCE` seconds; tells whether it is held."""
     if settings.profile == "local":
-        with _file_lock(Path(settings.warehouse) / ".locks" / f"{table}.lock"):
-            yield
+        with _file_lock(Path(settings.warehouse) / ".locks" / f"{table}.lock") as held:
+            yield held
     else:
-        with _object_lock(f"{settings.warehouse}/_locks/{settings.database}.{table}.json", owner):
-            yield
+        with _object_lock(f"{settings.warehouse}/_locks/{settings.database}.{table}.json", owner) as held:
+            yield held
 
 
 @contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
+def _file_lock(path: Path) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         deadline = time.monotonic() + PATIENCE
-        while True:
+        held = False
+        while not held:
             try:  # the kernel lets go of it when the process dies, however it dies
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                held = True
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     log.warning("%s has been held for %.0f s: going on without it", path, PATIENCE)
                     break
                 time.sleep(random.uniform(0.02, 0.1))
-        yield
+        yield held
 
 
 @contextmanager
-def _object_lock(uri: str, owner: str) -> Iterator[None]:
+def _object_lock(uri: str, owner: str) -> Iterator[bool]:
     import boto3
     from botocore.exceptions import ClientError
 
@@ -67,11 +69,11 @@ def _object_lock(uri: str, owner: str) -> Iterator[None]:
             if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
             _drop_expired(s3, place)
-            time.sleep(random.uniform(0.1, 0.5))
+            time.sleep(random.uniform(0.1, TURN))
     if not held:
         log.warning("%s has been held for %.0f s: going on without it", uri, PATIENCE)
     try:
-        yield
+        yield held
     finally:
         if held:
             s3.delete_object(**place)

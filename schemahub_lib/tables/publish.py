@@ -13,7 +13,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 BRANCH_LIFETIME = timedelta(hours=48)  # longer than any job may run; a branch older than this was left behind
 BLOCKED = "blocked_"  # begins the name of a branch that an audit kept from being published
-BLOCKED_LIFETIME = timedelta(days=14)
+BLOCKED_LIFETIME = timedelta(days=14)  # time enough to look at it
 _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 
 R = TypeVar("R")
@@ -166,8 +166,7 @@ class Branch:
         def rename(table: IcebergTable) -> None:
             if kept not in table.refs():
                 with table.manage_snapshots() as changes:
-                    lifetime = int(BLOCKED_LIFETIME.total_seconds() * 1000)
-                    changes.create_branch(table.refs()[self.name].snapshot_id, kept, max_ref_age_ms=lifetime)
+                    changes.create_branch(table.refs()[self.name].snapshot_id, kept)
                     changes.remove_branch(self.name)
 
         self._retrying(rename)
@@ -193,9 +192,10 @@ class Branch:
             base = table.metadata.current_snapshot_id
             assert base is not None, "every table begins with an empty snapshot"
             with table.manage_snapshots() as changes:
-                lifetime = int(BRANCH_LIFETIME.total_seconds() * 1000)
-                changes.create_branch(base, self.name, max_ref_age_ms=lifetime)
-                for old in _left_behind(table.refs()):
+                # Without a maximum age: Iceberg counts it from the branch's head, so an expiry would drop at once the
+                # new branch of a table that was idle for longer.
+                changes.create_branch(base, self.name)
+                for old in left_behind(table, datetime.now(UTC)):
                     changes.remove_branch(old)
             return base
 
@@ -241,14 +241,16 @@ def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:
         log.warning("%s: the tag %s could not be moved; the next run moves it (%s)", table, name, error)
 
 
-def _left_behind(refs: Iterable[str]) -> list[str]:
-    oldest = datetime.now(UTC) - BRANCH_LIFETIME
-    return [
-        name
-        for name in refs
-        if (match := _RUN_BRANCH.fullmatch(name))
-        and datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < oldest
-    ]
+def left_behind(table: IcebergTable, now: datetime) -> list[str]:
+    """Branches of runs that ended long ago without dropping them, and blocked ones that nobody looked at in time."""
+
+    def old(name: str, snapshot_id: int) -> bool:
+        if match := _RUN_BRANCH.fullmatch(name):
+            return datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) < now - BRANCH_LIFETIME
+        blocked = table.snapshot_by_id(snapshot_id) if name.startswith(BLOCKED) else None
+        return blocked is not None and blocked.timestamp_ms < (now - BLOCKED_LIFETIME).timestamp() * 1000
+
+    return [name for name, ref in table.refs().items() if old(name, ref.snapshot_id)]
 
 
 def _ancestors(table: IcebergTable, snapshot_id: int | None) -> set[int | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -21,6 +21,7 @@ from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -154,9 +155,30 @@ def read_loaded(table: IcebergTable, state: State) -> dict[str, str]:
     return objects
 
 
+def state_folder(table: IcebergTable) -> str:
+    """Where the state files are. Removing orphan files passes over names that begin with an underscore."""
+    return f"{table.location()}/metadata/_schemahub"
+
+
+def unreferenced(table: IcebergTable, files: Collection[str]) -> set[str]:
+    """Those of the state files that no snapshot points at, directly or through another.
+
+    None while a file that is pointed at cannot be read: what that one points at is not known then.
+    """
+    left = set(files)
+    for snapshot in table.snapshots() if left else ():
+        if (pointer := _pointer(snapshot)) is not None:
+            try:
+                loaded = State.from_json(_read_file(table, pointer)).loaded
+            except StateCorrupt as error:
+                log.warning("%s; old state files stay until its snapshot is expired", error)
+                return set()
+            left -= {pointer.file, loaded.file if loaded else ""}
+    return left
+
+
 def _write_file(table: IcebergTable, body: bytes) -> Pointer:
-    # Iceberg's orphan-file removal passes over names that begin with an underscore.
-    path = f"{table.location()}/metadata/_schemahub/{uuid4()}.json"
+    path = f"{state_folder(table)}/{uuid4()}.json"
     with table.io.new_output(path).create() as file:
         file.write(body)
     return Pointer(path, hashlib.sha256(body).hexdigest())
@@ -172,14 +194,24 @@ def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
     snapshot = table.snapshot_by_id(start) if start is not None else None
     newest = snapshot
     while snapshot is not None:
-        properties = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
-        if STATE_FILE in properties:
-            return State.from_json(_read_file(table, Pointer(properties[STATE_FILE], properties[STATE_SHA256])))
+        if (pointer := _pointer(snapshot)) is not None:
+            return State.from_json(_read_file(table, pointer))
         parent = snapshot.parent_snapshot_id
         snapshot = table.snapshot_by_id(parent) if parent is not None else None
     if newest is not None and newest.summary and int(newest.summary.get("total-records") or 0):
         raise StateCorrupt(f"{'.'.join(table.name())} holds rows, but every snapshot that carried its marks is expired")
     return State()
+
+
+def is_mark(snapshot: Snapshot) -> bool:
+    """Whether a snapshot carries the state."""
+    return _pointer(snapshot) is not None
+
+
+def _pointer(snapshot: Snapshot) -> Pointer | None:
+    """Where a snapshot's mark points; None when it carries none."""
+    properties = dict(snapshot.summary.additional_properties) if snapshot.summary else {}
+    return Pointer(properties[STATE_FILE], properties[STATE_SHA256]) if STATE_FILE in properties else None
 
 
 def _read_file(table: IcebergTable, pointer: Pointer) -> bytes:

@@ -118,8 +118,8 @@ def _naively(lake: Lake, size: int) -> None:
     ours = time.perf_counter() - started
     steps = report.steps["read"] + report.steps["merge"]
     print(
-        f"    the naive job (all of raw, by key)  {naive:6.2f} s: {naive / steps:.1f} x reading and MERGE ({steps:.2f} s), "
-        f"{naive / ours:.1f} x the whole audited publish ({ours:.2f} s)"
+        f"    the naive job (all of raw, by key)  {naive:6.2f} s: {naive / steps:.1f} x reading and MERGE "
+        f"({steps:.2f} s), {naive / ours:.1f} x the whole audited publish ({ours:.2f} s)"
     )
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline import status as module
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.status import TableStatus, status
+from schemahub_lib.pipeline.status import LakeStatus, TableStatus, status
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State, Stream, write_state
@@ -33,7 +30,7 @@ def a_stream(ago: timedelta, *covered: tuple[int, int]) -> Stream:
 
 
 def test_an_empty_lake_has_nothing_and_stays_empty(lake: Lake) -> None:
-    assert status(lake) == module.LakeStatus([], [], [])
+    assert status(lake) == LakeStatus([], [], [])
     assert not Path(lake.settings.warehouse).exists()
 
 
@@ -76,13 +73,11 @@ def test_a_table_has_rows_files_and_sizes(lake: Lake) -> None:
     assert table.needs == ""
 
 
-def test_many_small_files_and_many_snapshots_need_maintenance(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MANY_SMALL_FILES", 3)
-    monkeypatch.setattr(module, "MANY_SNAPSHOTS", 3)
-    for number in range(4):
+def test_many_small_files_need_maintenance(lake: Lake) -> None:
+    for number in range(5):
         lake.append(RUNS, [{"run_id": str(number)}])
     (table,) = status(lake).tables
-    assert table.needs == "compaction, snapshot expiry"
+    assert table.needs == "compaction"
 
 
 def test_a_table_without_files_has_no_average() -> None:
