@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.plan import Plan
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
-    from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
+    from schemahub_lib.pipeline.status import LakeStatus
     from schemahub_lib.pipeline.workers import Outcome
+    from schemahub_lib.schemas import Position
+    from schemahub_lib.tables.state import Intervals
 
 SHOWN_RANGES = 3
 
@@ -39,7 +41,9 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, default=encode, indent=2))
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
+) -> None:
     table = RichTable(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
@@ -67,7 +71,7 @@ def show_reports(reports: Sequence[Report]) -> None:
         )
         for report in reports
     ]
-    _table("", ("job", "source", "status", *numbers), rows, numbers=numbers)
+    show_table("", ("job", "source", "status", *numbers), rows, numbers=numbers)
     for report in reports:
         for message in report.errors.values():
             click.echo(f"failed: {message}")
@@ -84,7 +88,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         "duplicates": [f"{outcome.duplicates:,}" for outcome in outcomes],
         "set aside": [f"{outcome.set_aside:,}" for outcome in outcomes],
         "objects": [f"{outcome.objects:,}" for outcome in outcomes],
-        "size": [_size(outcome.bytes) for outcome in outcomes],
+        "size": [size_text(outcome.bytes) for outcome in outcomes],
         "at trade": [outcome.last_trade_id for outcome in outcomes],
     }
     shown = {name: texts for name, texts in figures.items() if name == "trades" or set(texts) - {"0", "0 B", None}}
@@ -92,7 +96,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         (outcome.product, outcome.status, *(texts[place] for texts in shown.values()))
         for place, outcome in enumerate(outcomes)
     ]
-    _table("", ("product", "status", *shown), rows, numbers=tuple(shown))
+    show_table("", ("product", "status", *shown), rows, numbers=tuple(shown))
     for outcome in outcomes:
         if outcome.error:
             click.echo(f"failed: {outcome.error}")
@@ -108,15 +112,15 @@ def show_plans(plans: Sequence[Plan]) -> None:
             None if plan.trades is None else f"{plan.trades:,}",
             None if plan.requests is None else f"{plan.requests:,}",
             _duration(plan.seconds),
-            None if plan.bytes is None else _size(plan.bytes),
+            None if plan.bytes is None else size_text(plan.bytes),
         )
         for plan in plans
     ]
     if len(plans) > 1:
         trades, requests = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("trades", "requests"))
         seconds, size = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("seconds", "bytes"))
-        rows.append(("all", None, f"{trades:,}", f"{requests:,}", _duration(seconds), _size(size)))
-    _table("would fetch, at the rate limit:", ("product", *numbers), rows, numbers=numbers)
+        rows.append(("all", None, f"{trades:,}", f"{requests:,}", _duration(seconds), size_text(size)))
+    show_table("would fetch, at the rate limit:", ("product", *numbers), rows, numbers=numbers)
     for plan in plans:
         if plan.error:
             click.echo(f"cannot be planned: {plan.error}")
@@ -128,7 +132,7 @@ def show_status(status: LakeStatus) -> None:
     if not status.tables:
         click.echo("The warehouse holds no tables yet: schemahub run pipeline trades_unified")
         return
-    _table(
+    show_table(
         "streams",
         ("source", "product", "last trade", "at (UTC)", "lag", "covered", "gaps", "missing", "last run", "status"),
         [
@@ -138,7 +142,7 @@ def show_status(status: LakeStatus) -> None:
                 s.last_trade_id,
                 f"{s.last_ts:%Y-%m-%d %H:%M:%S.%f}" if s.last_ts else None,
                 _duration(s.lag_seconds),
-                _covered(s),
+                ranges_text(s.covered, s.position),
                 len(s.gaps),
                 _duration(s.missing / 1e6) if s.position == "time" else f"{s.missing:,}",
                 f"{s.last_run:%Y-%m-%d %H:%M:%S}" if s.last_run else None,
@@ -148,11 +152,11 @@ def show_status(status: LakeStatus) -> None:
         ],
         numbers=("lag", "gaps", "missing"),
     )
-    _table(
+    show_table(
         "tables",
         ("table", "rows", "files", "average file", "snapshots", "needs"),
         [
-            (t.name, f"{t.rows:,}", f"{t.files:,}", _size(t.average_file_bytes), t.snapshots, t.needs)
+            (t.name, f"{t.rows:,}", f"{t.files:,}", size_text(t.average_file_bytes), t.snapshots, t.needs)
             for t in status.tables
         ],
         numbers=("rows", "files", "average file", "snapshots"),
@@ -176,7 +180,7 @@ def show_seed_change(change: SeedChange) -> None:
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    _table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
+    show_table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
 
 
 def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, *, as_json: bool) -> None:
@@ -184,7 +188,7 @@ def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, 
     if as_json:
         show_json({"file": spec.file, "columns": lineage, "sql": sql})
         return
-    _table(
+    show_table(
         f"{spec.source} -> {spec.target_table}  ({spec.file})",
         ("column", "type", "from", "transform", "sql"),
         [(row.target, row.type, row.origin, row.transform, row.sql) for row in lineage],
@@ -210,18 +214,17 @@ def show_rows(rows: pa.Table, output: str) -> None:
         show_json(rows.to_pylist())
     else:
         numbers = [f.name for f in rows.schema if str(f.type).startswith(("int", "uint", "double", "float", "decimal"))]
-        _table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
+        show_table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
 
 
-def _covered(stream: StreamStatus) -> str:
-    """The last ranges of what is covered, as ids or as times."""
+def ranges_text(covered: Intervals, position: Position) -> str:
+    """The last of some ranges, as ids or as times."""
 
-    def shown(position: int) -> str:
-        return f"{datetime.fromtimestamp(position / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if timed else str(position)
+    def shown(place: int) -> str:
+        return f"{datetime.fromtimestamp(place / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if position == "time" else str(place)
 
-    timed = stream.position == "time"
-    more = [f"{len(stream.covered) - SHOWN_RANGES} more"] if len(stream.covered) > SHOWN_RANGES else []
-    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in stream.covered[-SHOWN_RANGES:]])
+    more = [f"{len(covered) - SHOWN_RANGES} more"] if len(covered) > SHOWN_RANGES else []
+    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in covered[-SHOWN_RANGES:]])
 
 
 def _duration(seconds: float | None) -> str | None:
@@ -233,7 +236,7 @@ def _duration(seconds: float | None) -> str | None:
     return f"{seconds:.1f}s"
 
 
-def _size(size: float) -> str:
+def size_text(size: float) -> str:
     for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size >= limit:
             return f"{size / limit:.1f} {unit}"
