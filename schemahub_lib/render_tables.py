@@ -118,10 +118,15 @@ def show_partition_plan(plan: PartitionPlan) -> None:
         ("their size", *(size_text(e.batch_file_bytes) for e in plan.candidates)),
     ]
     for query in plan.candidates[0].reads:
-        figures.append((f"read for {query}", *(f"{e.reads[query]:.3%}" for e in plan.candidates)))
+        parts = (f"{e.reads[query]:.2%} / {e.reads_sorted[query]:.2%}" for e in plan.candidates)
+        figures.append((f"read for {query}", *parts))
     layouts = [e.layout for e in plan.candidates]
+    click.echo(
+        f"estimated, for files of {size_text(volume.target_file_bytes)}; reads are parts of the table's bytes, with "
+        "each file sorted by symbol and time / with each partition sorted as a whole:"
+    )
     show_table(
-        f"estimated, for files compacted to {size_text(volume.target_file_bytes)} and sorted by symbol and time:",
+        "",
         ("", *layouts),
         figures,
         numbers=layouts,

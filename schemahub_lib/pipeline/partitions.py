@@ -1,7 +1,7 @@
 """How a table is best partitioned: candidates compared by what they cost to write and to read.
 
 Volumes come from the table's metadata; how rows are shared among symbols from the symbol column of a few files.
-Everything about a candidate is an estimate for a typical day whose files are compacted and sorted by (symbol, time).
+Everything about a candidate is an estimate for a typical day in files of the target size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROW_GROUP_BYTES = 128 * 2**20  # Iceberg's default; nothing smaller than a row g
 
 # The rules. A partition earns its place with at least one target file a day: with less, compaction cannot make files
 # of the target size and queries open many small ones.
-MIN_BUCKETS = 4  # with fewer, a sorted day of that size is skipped through nearly as well by its files' bounds
+MIN_BUCKETS = 4  # with fewer, a query for one symbol skips too little to be worth more files in each batch
 MAX_BUCKETS = 64  # a microbatch writes a file into each
 SYMBOLS_PER_BUCKET = 2  # with fewer, hashing leaves many buckets empty
 MAX_BUCKET_SHARE = 0.5  # beyond that one bucket is the table, and buckets divide nothing
@@ -82,7 +82,11 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A layout's costs. `reads` is the part of the table's bytes that a query reads, the average over symbols."""
+    """A layout's costs.
+
+    `reads` is the part of the table's bytes that a query reads, an average over symbols, where every file is sorted by
+    (symbol, time) for itself, as it is written; `reads_sorted` where each partition is sorted as a whole.
+    """
 
     layout: str
     partitions: int
@@ -91,6 +95,7 @@ class Estimate:
     batch_files: int
     batch_file_bytes: float
     reads: Mapping[Query, float]
+    reads_sorted: Mapping[Query, float]
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def plan_partitions(lake: Lake, name: str) -> PartitionPlan:
     if volume.days < ENOUGH_DAYS:
         notes.append(f"days measured: {volume.days}; ask again when there are at least {ENOUGH_DAYS}")
     if volume.row_group_bytes >= volume.target_file_bytes:
-        notes.append("row groups are as large as files: sorting helps to skip files, but nothing within one")
+        notes.append("row groups are as large as files: a file is read as a whole or not at all, however it is sorted")
     if statements:
         notes.append("files written before keep their layout until compaction rewrites them; queries read both")
     return PartitionPlan(
@@ -180,27 +185,36 @@ def estimate(layout: Layout, volume: Volume, symbols: Symbols, symbol: str, time
     groups = _groups(symbols.shares, layout.buckets)
     target = volume.target_file_bytes
 
-    def read(wanted: float) -> float:
-        """Bytes read for one symbol's part `wanted` of a slot: an average over symbols.
+    days, day = volume.days, volume.day_bytes
 
-        Sorted rows lie together, and where they begin and end costs one row group more.
+    def read(wanted: float, *, whole: bool) -> float:
+        """Bytes read of a slot for the part `wanted` of a symbol's rows there, an average over symbols.
+
+        Sorted rows lie together, in the whole partition or in each of its files. Wherever they begin and end, their row
+        group holds rows of another symbol too, of any time, and is read as a whole.
         """
         total = 0.0
         for group in groups:
             partition = sum(group) * slot
-            granule = min(volume.row_group_bytes, target, partition)
-            total += sum(min(partition, share * slot * wanted + granule) for share in group)
+            files = ceil(partition / target)
+            row_group = min(volume.row_group_bytes, partition / files)
+            places = 1 if whole else files
+            for share in group:
+                rows = share * slot / places
+                edges = min(rows, row_group) if len(group) > 1 else 0.0
+                total += min(partition, places * (row_group + edges + (rows - edges) * wanted))
         return total / len(symbols.shares)
 
-    days, day = volume.days, volume.day_bytes
-    a_day = read(1.0) * slots_a_day / day
-    an_hour = read(1.0 if layout.unit == "hours" else 1 / hours_a_day) / day
-    reads: dict[Query, float] = {
-        "one symbol, one day": a_day / days,
-        "one symbol, one hour": an_hour / days,
-        "all symbols, one day": 1 / days,
-        "one symbol, all time": a_day,
-    }
+    def reads(*, whole: bool) -> dict[Query, float]:
+        a_day = read(1.0, whole=whole) * slots_a_day / day
+        an_hour = read(1.0 if layout.unit == "hours" else 1 / hours_a_day, whole=whole) / day
+        return {
+            "one symbol, one day": a_day / days,
+            "one symbol, one hour": an_hour / days,
+            "all symbols, one day": 1 / days,
+            "one symbol, all time": a_day,
+        }
+
     files = sum(ceil(sum(group) * slot / target) for group in groups) * slots_a_day * days
     batch = day / BATCHES_A_DAY
     touched = 2 if layout.unit == "hours" else 1  # half an hour that does not begin on the hour lies in two
@@ -212,7 +226,8 @@ def estimate(layout: Layout, volume: Volume, symbols: Symbols, symbol: str, time
         day * days / files,
         batch_files,
         batch / batch_files,
-        reads,
+        reads(whole=False),
+        reads(whole=True),
     )
 
 

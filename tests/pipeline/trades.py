@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,12 @@ START = datetime(2024, 2, 8, tzinfo=UTC)
 def rows(first: int, last: int, symbol: str = "BTC-USD", every: timedelta = timedelta(seconds=1)) -> pa.Table:
     """Trades `first..last`, one `every` so often; the id tells the time."""
     numbers = range(first, last + 1)
+    chance = random.Random(f"{symbol} {first}")  # rows that compress no better than trades do
     columns = {
         "trade_id": [str(number) for number in numbers],
         "product_id": [symbol for _ in numbers],
-        "price": [f"{40_000 + number % 100}.5" for number in numbers],
-        "size": ["0.01" for _ in numbers],
+        "price": [f"{chance.uniform(40_000, 50_000):.2f}" for _ in numbers],
+        "size": [f"{chance.random():.8f}" for _ in numbers],
         "time": [(START + number * every).isoformat() for number in numbers],
         "side": ["BUY" for _ in numbers],
         "_raw_payload": ["{}" for _ in numbers],
