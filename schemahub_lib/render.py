@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.plan import Plan
     from schemahub_lib.pipeline.runs import Report
     from schemahub_lib.pipeline.seeds import SeedChange
-    from schemahub_lib.pipeline.status import LakeStatus, StreamStatus
+    from schemahub_lib.pipeline.status import LakeStatus
     from schemahub_lib.pipeline.workers import Outcome
-    from schemahub_lib.tables.restatement import Sample
+    from schemahub_lib.schemas import Position
     from schemahub_lib.tables.due import Figures
+    from schemahub_lib.tables.restatement import Sample
+    from schemahub_lib.tables.state import Intervals
 
 SHOWN_RANGES = 3
 
@@ -42,7 +44,9 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, default=encode, indent=2))
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
+) -> None:
     table = RichTable(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
@@ -66,7 +70,7 @@ def show_reports(reports: Sequence[Report]) -> None:
         (report.job, report.source, report.status.replace("_", " "), *(texts[place] for texts in shown.values()))
         for place, report in enumerate(reports)
     ]
-    _table("", ("job", "source", "status", *shown), rows, numbers=tuple(shown))
+    show_table("", ("job", "source", "status", *shown), rows, numbers=tuple(shown))
     for report in reports:
         for message in report.errors.values():
             click.echo(f"failed: {message}")
@@ -89,7 +93,7 @@ def _show_samples(samples: Sequence[Sample]) -> None:
         return " -> ".join(dict.fromkeys(values))
 
     rows = [(s.change, *s.key.values(), *(cell(s, name) for name in told)) for s in samples]
-    _table("for example", ("", *samples[0].key, *told), rows)
+    show_table("for example", ("", *samples[0].key, *told), rows)
 
 
 def _value(value: Any) -> str:
@@ -105,7 +109,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         "duplicates": [f"{outcome.duplicates:,}" for outcome in outcomes],
         "set aside": [f"{outcome.set_aside:,}" for outcome in outcomes],
         "objects": [f"{outcome.objects:,}" for outcome in outcomes],
-        "size": [_size(outcome.bytes) for outcome in outcomes],
+        "size": [size_text(outcome.bytes) for outcome in outcomes],
         "at trade": [outcome.last_trade_id for outcome in outcomes],
     }
     shown = {name: texts for name, texts in figures.items() if name == "trades" or set(texts) - {"0", "0 B", None}}
@@ -113,7 +117,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
         (outcome.product, outcome.status, *(texts[place] for texts in shown.values()))
         for place, outcome in enumerate(outcomes)
     ]
-    _table("", ("product", "status", *shown), rows, numbers=tuple(shown))
+    show_table("", ("product", "status", *shown), rows, numbers=tuple(shown))
     for outcome in outcomes:
         if outcome.error:
             click.echo(f"failed: {outcome.error}")
@@ -129,15 +133,15 @@ def show_plans(plans: Sequence[Plan]) -> None:
             None if plan.trades is None else f"{plan.trades:,}",
             None if plan.requests is None else f"{plan.requests:,}",
             _duration(plan.seconds),
-            None if plan.bytes is None else _size(plan.bytes),
+            None if plan.bytes is None else size_text(plan.bytes),
         )
         for plan in plans
     ]
     if len(plans) > 1:
         trades, requests = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("trades", "requests"))
         seconds, size = (sum(getattr(plan, what) or 0 for plan in plans) for what in ("seconds", "bytes"))
-        rows.append(("all", None, f"{trades:,}", f"{requests:,}", _duration(seconds), _size(size)))
-    _table("would fetch, at the rate limit:", ("product", *numbers), rows, numbers=numbers)
+        rows.append(("all", None, f"{trades:,}", f"{requests:,}", _duration(seconds), size_text(size)))
+    show_table("would fetch, at the rate limit:", ("product", *numbers), rows, numbers=numbers)
     for plan in plans:
         if plan.error:
             click.echo(f"cannot be planned: {plan.error}")
@@ -149,7 +153,7 @@ def show_status(status: LakeStatus) -> None:
     if not status.tables:
         click.echo("The warehouse holds no tables yet: schemahub run pipeline trades_unified")
         return
-    _table(
+    show_table(
         "streams",
         ("source", "product", "last trade", "at (UTC)", "lag", "covered", "gaps", "missing", "last run", "status"),
         [
@@ -159,7 +163,7 @@ def show_status(status: LakeStatus) -> None:
                 s.last_trade_id,
                 f"{s.last_ts:%Y-%m-%d %H:%M:%S.%f}" if s.last_ts else None,
                 _duration(s.lag_seconds),
-                _covered(s),
+                ranges_text(s.covered, s.position),
                 len(s.gaps),
                 _duration(s.missing / 1e6) if s.position == "time" else f"{s.missing:,}",
                 f"{s.last_run:%Y-%m-%d %H:%M:%S}" if s.last_run else None,
@@ -169,11 +173,11 @@ def show_status(status: LakeStatus) -> None:
         ],
         numbers=("lag", "gaps", "missing"),
     )
-    _table(
+    show_table(
         "tables",
         ("table", "rows", "files", "average file", "snapshots", "needs"),
         [
-            (t.name, f"{t.rows:,}", f"{t.files:,}", _size(t.average_file_bytes), t.snapshots, t.needs)
+            (t.name, f"{t.rows:,}", f"{t.files:,}", size_text(t.average_file_bytes), t.snapshots, t.needs)
             for t in status.tables
         ],
         numbers=("rows", "files", "average file", "snapshots"),
@@ -188,8 +192,8 @@ def show_upkeeps(upkeeps: Sequence[Upkeep], *, dry_run: bool) -> None:
     def shown(size: Figures) -> tuple[str, ...]:
         return (
             f"{size.files:,}",
-            _size(size.average_file_bytes),
-            _size(size.bytes),
+            size_text(size.average_file_bytes),
+            size_text(size.bytes),
             f"{size.manifests:,}",
             f"{size.snapshots:,}",
         )
@@ -199,7 +203,7 @@ def show_upkeeps(upkeeps: Sequence[Upkeep], *, dry_run: bool) -> None:
     for upkeep in upkeeps:
         pairs = zip(shown(upkeep.before), shown(upkeep.after), strict=True)
         rows.append((upkeep.table, *(old if old == new else f"{old} -> {new}" for old, new in pairs)))
-    _table("", ("table", *numbers), rows, numbers=numbers)
+    show_table("", ("table", *numbers), rows, numbers=numbers)
     for upkeep in upkeeps:
         for text in upkeep.due if dry_run else upkeep.done:
             click.echo(f"{upkeep.table}: {text}")
@@ -228,7 +232,7 @@ def show_seed_change(change: SeedChange) -> None:
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    _table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
+    show_table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
 
 
 def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, *, as_json: bool) -> None:
@@ -236,7 +240,7 @@ def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, 
     if as_json:
         show_json({"file": spec.file, "columns": lineage, "sql": sql})
         return
-    _table(
+    show_table(
         f"{spec.source} -> {spec.target_table}  ({spec.file})",
         ("column", "type", "from", "transform", "sql"),
         [(row.target, row.type, row.origin, row.transform, row.sql) for row in lineage],
@@ -262,18 +266,17 @@ def show_rows(rows: pa.Table, output: str) -> None:
         show_json(rows.to_pylist())
     else:
         numbers = [f.name for f in rows.schema if str(f.type).startswith(("int", "uint", "double", "float", "decimal"))]
-        _table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
+        show_table("", rows.column_names, [tuple(row.values()) for row in rows.to_pylist()], numbers=numbers)
 
 
-def _covered(stream: StreamStatus) -> str:
-    """The last ranges of what is covered, as ids or as times."""
+def ranges_text(covered: Intervals, position: Position) -> str:
+    """The last of some ranges, as ids or as times."""
 
-    def shown(position: int) -> str:
-        return f"{datetime.fromtimestamp(position / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if timed else str(position)
+    def shown(place: int) -> str:
+        return f"{datetime.fromtimestamp(place / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if position == "time" else str(place)
 
-    timed = stream.position == "time"
-    more = [f"{len(stream.covered) - SHOWN_RANGES} more"] if len(stream.covered) > SHOWN_RANGES else []
-    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in stream.covered[-SHOWN_RANGES:]])
+    more = [f"{len(covered) - SHOWN_RANGES} more"] if len(covered) > SHOWN_RANGES else []
+    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in covered[-SHOWN_RANGES:]])
 
 
 def _duration(seconds: float | None) -> str | None:
@@ -285,7 +288,7 @@ def _duration(seconds: float | None) -> str | None:
     return f"{seconds:.1f}s"
 
 
-def _size(size: float) -> str:
+def size_text(size: float) -> str:
     for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size >= limit:
             return f"{size / limit:.1f} {unit}"

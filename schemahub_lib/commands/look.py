@@ -31,14 +31,15 @@ def status_command(options: Globals) -> None:
     show_default=True,
     help="How rows are written to stdout.",
 )
-@click.option("--as-of", help="The tables as they were at this time (UTC).")
-def query_command(options: Globals, sql: str, output: str, as_of: str | None) -> None:
+@click.option("--as-of", help="The tables as their readers saw them at this time (UTC).")
+@click.option("--ref", help="The tables at this branch or tag; those that have no such ref as they are on main.")
+def query_command(options: Globals, sql: str, output: str, as_of: str | None, ref: str | None) -> None:
     """Run one read-only SELECT (DuckDB's SQL, times in UTC) over the tables."""
     from schemahub_lib import render
     from schemahub_lib.config import parse_time
     from schemahub_lib.pipeline.query import query
 
-    rows = query(options.lake(), sql, parse_time(as_of) if as_of else None)
+    rows = query(options.lake(), sql, parse_time(as_of) if as_of else None, ref)
     render.show_rows(rows, "json" if options.json else output)
 
 

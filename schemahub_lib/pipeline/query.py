@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-import difflib
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.pipeline.publishes import head_as_of
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.named import existing, what_there_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
 
+log = logging.getLogger(__name__)
 
-def query(lake: Lake, sql: str, as_of: datetime | None = None) -> pa.Table:
-    """Run one SELECT (DuckDB's SQL) over the tables it names, as they are or as they were; times are UTC.
 
-    Raises UsageError when it is not a single query, names a table that is not there, or does not run.
+def query(lake: Lake, sql: str, as_of: datetime | None = None, ref: str | None = None) -> pa.Table:
+    """Run one SELECT (DuckDB's SQL) over the tables it names; times are UTC.
+
+    They are read as main is, as readers of main saw them `as_of` a time, or at the branch or tag `ref`; a table that
+    has no such ref is read as main is, if another one has it. Raises UsageError when it is not a single query, names a
+    table, a time or a ref that is not there, or does not run.
     """
     import duckdb
     from sqlglot import exp
 
+    if as_of is not None and ref is not None:
+        raise UsageError("--as-of and --ref each say which state of the tables to read: give one of them")
     tree = _parse(sql)
     common = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
+    tables: dict[str, IcebergTable] = {}
+    for node in tree.find_all(exp.Table):
+        qualified = bool(node.args.get("db"))
+        if not node.name or (node.name in common and not qualified):
+            continue
+        tables[node.name] = existing(lake, node.name)
+        if qualified:  # catalog.database.table as in Spark and Athena: the name alone is known below
+            node.set("db", None)
+            node.set("catalog", None)
+            sql = tree.sql(dialect="duckdb")
+    heads = _heads(tables, as_of, ref)
     connection = duckdb.connect()
     for setting in ("TimeZone = 'UTC'", "python_enable_replacements = false", "enable_external_access = false"):
         connection.execute(f"SET {setting}")
     try:
-        for node in tree.find_all(exp.Table):
-            qualified = bool(node.args.get("db"))
-            if not node.name or (node.name in common and not qualified):
-                continue
-            table = lake.find(node.name)
-            if table is None:
-                raise UsageError(_no_such_table(lake, node.name))
-            connection.register(node.name, dataset(table, as_of))
-            if qualified:  # catalog.database.table as in Spark and Athena: the name alone is known here
-                node.set("db", None)
-                node.set("catalog", None)
-                sql = tree.sql(dialect="duckdb")
+        for name, table in tables.items():
+            connection.register(name, dataset(table, heads[name]))
         return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"the query does not run: {error}") from None
     finally:
         connection.close()
+
+
+def _heads(tables: Mapping[str, IcebergTable], as_of: datetime | None, ref: str | None) -> Mapping[str, int | None]:
+    """The snapshot at which each table is read; None for main's head."""
+    if as_of is not None:
+        return {name: head_as_of(table, as_of) for name, table in tables.items()}
+    if ref is None:
+        return dict.fromkeys(tables)
+    heads = {name: table.refs()[ref].snapshot_id if ref in table.refs() else None for name, table in tables.items()}
+    without = [name for name, head in heads.items() if head is None]
+    if len(without) == len(tables):
+        known = {name for table in tables.values() for name in table.refs()} or {"main"}
+        raise UsageError(f"no table of this query has a branch or tag {ref}: {what_there_is(ref, known)}")
+    if without:
+        log.info("read as on main, for want of a branch or tag %s: %s", ref, ", ".join(without))
+    return heads
 
 
 def _parse(sql: str) -> Any:
@@ -61,36 +87,26 @@ def _parse(sql: str) -> Any:
     return statements[0]
 
 
-def _no_such_table(lake: Lake, name: str) -> str:
-    present = lake.table_names()
-    if not present:
-        return (
-            f"there is no table {name}: the warehouse {lake.settings.warehouse} holds none yet; run the pipeline first"
-        )
-    near = difflib.get_close_matches(name, present, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"there is no table {name}: {hint}there are {', '.join(sorted(present))}"
-
-
-def dataset(table: IcebergTable, as_of: datetime | None = None) -> Any:
+def dataset(table: IcebergTable, snapshot_id: int | None = None) -> Any:
     """The table's rows for DuckDB or Arrow: files read lazily, so that columns and filters are pushed down."""
-    import pyarrow.dataset as ds
-    from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-    snapshot_id = None
-    if as_of is not None:
-        then = table.snapshot_as_of_timestamp(int(as_of.timestamp() * 1000))
-        if then is None:
-            raise UsageError(f"{table.name()[-1]} did not exist at {as_of:%Y-%m-%d %H:%M:%S} UTC, or that is expired")
-        snapshot_id = then.snapshot_id
     scan = table.scan(snapshot_id=snapshot_id)
     tasks = list(scan.plan_files())
     if any(task.delete_files for task in tasks):
         return scan.to_arrow()
-    schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
     if not tasks:
-        return schema.empty_table()
+        return schema_to_pyarrow(table.schema(), include_field_ids=False).empty_table()
+    return parquet(table, [task.file.file_path for task in tasks])
+
+
+def parquet(table: IcebergTable, locations: Sequence[str]) -> Any:
+    """Some of a table's data files (at least one) as an Arrow dataset with the table's columns."""
+    import pyarrow.dataset as ds
+    from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
+
     io = PyArrowFileIO(table.io.properties)
-    scheme, bucket, _ = PyArrowFileIO.parse_location(tasks[0].file.file_path)
-    paths = [PyArrowFileIO.parse_location(task.file.file_path)[2] for task in tasks]
+    scheme, bucket, _ = PyArrowFileIO.parse_location(locations[0])
+    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
     return ds.dataset(paths, schema=schema, format="parquet", filesystem=io.fs_by_scheme(scheme, bucket))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.increments import total_records
 from schemahub_lib.pipeline.maintain import last_unified
-from schemahub_lib.pipeline.unify import total_records
 from schemahub_lib.schemas import RUNS, Position
 from schemahub_lib.tables.due import KEEP, due, figures
 from schemahub_lib.tables.lake import Lake

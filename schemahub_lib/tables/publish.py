@@ -211,10 +211,7 @@ class Branch:
         return ref.snapshot_id
 
     def _load(self) -> IcebergTable:
-        table = self._lake.find(self._table)
-        if table is None:
-            raise SchemaHubError(f"the table {self._table} was dropped while a run was writing to it")
-        return table
+        return _load(self._lake, self._table)
 
     def _retrying(self, action: Callable[[IcebergTable], R]) -> R:
         """Do `action` on the table as it is now, again after each commit of others that comes between."""
@@ -230,13 +227,8 @@ def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:
             with found.manage_snapshots() as changes:
                 changes.create_tag(snapshot_id, name)
 
-    def load() -> IcebergTable:
-        found = lake.find(table)
-        assert found is not None
-        return found
-
     try:
-        retrying(load, move)
+        retrying(lambda: _load(lake, table), move)
     except SchemaHubError as error:
         log.warning("%s: the tag %s could not be moved; the next run moves it (%s)", table, name, error)
 
@@ -251,6 +243,32 @@ def left_behind(table: IcebergTable, now: datetime) -> list[str]:
         return blocked is not None and blocked.timestamp_ms < (now - BLOCKED_LIFETIME).timestamp() * 1000
 
     return [name for name, ref in table.refs().items() if old(name, ref.snapshot_id)]
+
+
+def move_main(lake: Lake, table: str, run_id: str, expected: int, target: int) -> None:
+    """Make a snapshot that was main's head before main's head again, in one commit that requires main to be `expected`.
+
+    A publish under way is refused by its own fence then and writes again. Raises PublishRefused when main is another.
+    """
+
+    def move(found: IcebergTable) -> None:
+        head = found.metadata.current_snapshot_id
+        if head == target:  # an earlier try went through
+            return
+        if head != expected:
+            raise PublishRefused(f"{table}: another run published meanwhile; nothing was changed, look again")
+        with found.manage_snapshots() as changes:
+            changes.set_current_snapshot(target)
+
+    with publish_lock(lake.settings, table, run_id):
+        retrying(lambda: _load(lake, table), move)
+
+
+def _load(lake: Lake, table: str) -> IcebergTable:
+    found = lake.find(table)
+    if found is None:
+        raise SchemaHubError(f"the table {table} was dropped while a run was writing to it")
+    return found
 
 
 def _ancestors(table: IcebergTable, snapshot_id: int | None) -> set[int | None]:

@@ -11,6 +11,8 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.schemas import QUARANTINE, WATERMARKS
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.publish import tag
+from tests.pipeline.trades import RAW, head, ingest, rows
 
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
 
@@ -97,3 +99,44 @@ def test_anything_else_is_refused(sql: str, told: str, filled: Lake) -> None:
 def test_an_empty_warehouse_says_what_to_do(lake: Lake) -> None:
     with pytest.raises(UsageError, match="holds none yet; run the pipeline first"):
         query(lake, "SELECT * FROM trades_unified")
+
+
+def with_branch(lake: Lake, name: str) -> Lake:
+    """The raw table with trades 1 to 5 on main, and 6 to 8 on a branch that was not published."""
+    ingest(lake, "one", 1, 5)
+    table = lake.find(RAW.name)
+    assert table is not None
+    table.manage_snapshots().create_branch(head(lake), name).commit()
+    table.append(rows(6, 8), branch=name)
+    return lake
+
+
+def test_a_branch_is_read_and_tables_without_it_as_they_are_on_main(filled: Lake) -> None:
+    with_branch(filled, "blocked_1")
+    count = f"SELECT count(*) AS n FROM {RAW.name}"
+    assert query(filled, count).to_pylist() == [{"n": 5}]
+    assert query(filled, count, ref="blocked_1").to_pylist() == [{"n": 8}]
+    assert query(filled, count, ref="main").to_pylist() == [{"n": 5}]
+    both = f"SELECT (SELECT count(*) FROM {RAW.name}) AS trades, (SELECT count(*) FROM schemahub_watermarks) AS marks"
+    assert query(filled, both, ref="blocked_1").to_pylist() == [{"trades": 8, "marks": 2}]
+
+
+def test_a_tag_is_read(lake: Lake) -> None:
+    tag(lake, RAW.name, "kept", ingest(lake, "one", 1, 5))
+    ingest(lake, "two", 6, 8)
+    assert query(lake, f"SELECT count(*) AS n FROM {RAW.name}", ref="kept").to_pylist() == [{"n": 5}]
+
+
+@pytest.mark.parametrize("sql", [f"SELECT 1 FROM {RAW.name}", f"SELECT 1 FROM {RAW.name}, schemahub_watermarks"])
+def test_a_ref_that_no_table_of_the_query_has_is_refused_with_the_nearest(sql: str, filled: Lake) -> None:
+    with_branch(filled, "blocked_1")
+    with pytest.raises(
+        UsageError,
+        match=r"no table of this query has a branch or tag blockd_1: did you mean blocked_1\? there are .*main",
+    ):
+        query(filled, sql, ref="blockd_1")
+
+
+def test_a_ref_and_a_time_at_once_are_refused(filled: Lake) -> None:
+    with pytest.raises(UsageError, match="give one of them"):
+        query(filled, "SELECT 1", as_of=NOON, ref="main")
