@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, figure, is_ancestor
 from schemahub_lib.tables.state import State
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
-    from pyiceberg.table.snapshots import Snapshot
     from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def increments(specs: Sequence[MappingSpec], heads: Mapping[str, IcebergTable], 
                 "until `run unify --full-refresh`)",
                 *(spec.source, start),
             )
-            start, rows = None, total_records(raw, head)
+            start, rows = None, figure(raw.snapshot_by_id(head), "total-records")
         if rows or undone:
             found.append(Increment(spec, start, head, rows, undone))
     return found
@@ -62,37 +62,15 @@ def increments(specs: Sequence[MappingSpec], heads: Mapping[str, IcebergTable], 
 
 def appended_rows(raw: IcebergTable, start: int | None, end: int) -> int | None:
     """Rows appended after snapshot `start` up to `end`; None when `start` is not among the ancestors of `end`."""
-    from pyiceberg.table.snapshots import Operation
-
     if start is None:
-        return total_records(raw, end)
-    rows = 0
-    for snapshot in _back_from(raw, end):
-        if snapshot.snapshot_id == start:
-            return rows
-        if snapshot.summary is not None and snapshot.summary.operation == Operation.APPEND:
-            rows += int(snapshot.summary.get("added-records") or 0)
-    return None
-
-
-def total_records(table: IcebergTable, snapshot_id: int) -> int:
-    """The rows of the table at a snapshot, from its summary."""
-    snapshot = table.snapshot_by_id(snapshot_id)
-    return int((snapshot.summary.get("total-records") if snapshot and snapshot.summary else None) or 0)
+        return figure(raw.snapshot_by_id(end), "total-records")
+    return added_rows(beyond(raw, end, start)) if is_ancestor(raw, start, of=end) else None
 
 
 def _fork(table: IcebergTable, one: int, other: int) -> int | None:
     """The newest snapshot that two have both come from; None where it is expired."""
-    ancestors = {snapshot.snapshot_id for snapshot in _back_from(table, other)}
-    return next((s.snapshot_id for s in _back_from(table, one) if s.snapshot_id in ancestors), None)
-
-
-def _back_from(table: IcebergTable, snapshot_id: int) -> Iterator[Snapshot]:
-    snapshot = table.snapshot_by_id(snapshot_id)
-    while snapshot is not None:
-        yield snapshot
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+    shared = {snapshot.snapshot_id for snapshot in ancestors(table, other)}
+    return next((s.snapshot_id for s in ancestors(table, one) if s.snapshot_id in shared), None)
 
 
 def read_increment(lake: Lake, source: str, start: int | None, end: int) -> DataFrame:

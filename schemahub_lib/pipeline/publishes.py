@@ -6,13 +6,13 @@ a time is told by the table's snapshot log, which notes when main moved, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.tables.snapshots import added_rows, ancestors, figure, is_ancestor
 from schemahub_lib.tables.state import RUN_ID
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def publishes(table: IcebergTable) -> list[Publish]:
                 ", ".join(operations) or "rollback",
                 _run_id(head),
                 added_rows(made),
-                _figure(head, "total-records"),
-                _figure(head, "total-data-files"),
+                figure(head, "total-records"),
+                figure(head, "total-data-files"),
                 head.snapshot_id not in present,
             )
         )
@@ -86,26 +86,6 @@ def head_as_of(table: IcebergTable, moment: datetime) -> int:
     raise UsageError(f"what {name} held at {asked} is expired: the earliest time that can be seen is {since} UTC")
 
 
-def ancestors(table: IcebergTable, snapshot_id: int | None) -> Iterator[Snapshot]:
-    """A snapshot and those before it, newest first."""
-    by_id = {snapshot.snapshot_id: snapshot for snapshot in table.metadata.snapshots}
-    while snapshot_id in by_id:
-        snapshot = by_id[snapshot_id]
-        yield snapshot
-        snapshot_id = snapshot.parent_snapshot_id
-
-
-def beyond(table: IcebergTable, head: int, base: int) -> list[Snapshot]:
-    """The snapshots that `head` has and `base` has not, newest first."""
-    shared = {snapshot.snapshot_id for snapshot in ancestors(table, base)}
-    return list(takewhile(lambda snapshot: snapshot.snapshot_id not in shared, ancestors(table, head)))
-
-
-def added_rows(snapshots: Iterable[Snapshot]) -> int:
-    """The rows that snapshots added, less those they removed."""
-    return sum(_figure(snapshot, "added-records") - _figure(snapshot, "deleted-records") for snapshot in snapshots)
-
-
 def _unbroken_log(table: IcebergTable) -> list[SnapshotLogEntry]:
     """When main moved where, newest first, back to the first head whose predecessor is expired.
 
@@ -128,9 +108,7 @@ def _follows(table: IcebergTable, head: int, earlier: list[SnapshotLogEntry]) ->
         return False
     if any(entry.snapshot_id == head for entry in earlier):  # a rollback, or one that was undone
         return True
-    return any(s.snapshot_id == before for s in ancestors(table, head)) or any(
-        s.snapshot_id == head for s in ancestors(table, before)
-    )
+    return is_ancestor(table, before, of=head) or is_ancestor(table, head, of=before)
 
 
 def _operation(snapshot: Snapshot) -> str:
@@ -139,7 +117,3 @@ def _operation(snapshot: Snapshot) -> str:
 
 def _run_id(snapshot: Snapshot) -> str | None:
     return snapshot.summary.additional_properties.get(RUN_ID) if snapshot.summary else None
-
-
-def _figure(snapshot: Snapshot, key: str) -> int:
-    return int((snapshot.summary.get(key) if snapshot.summary else None) or 0)

@@ -16,12 +16,13 @@ from schemahub_lib.config import parse_time
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.ingest import sync_watermarks
-from schemahub_lib.pipeline.publishes import Publish, added_rows, ancestors, beyond, head_as_of, publishes
+from schemahub_lib.pipeline.publishes import Publish, head_as_of, publishes
 from schemahub_lib.pipeline.runs import Report, record
 from schemahub_lib.schemas import LEDGERS, TARGETS, Position
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 from schemahub_lib.tables.publish import move_main, tag
+from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, is_ancestor
 from schemahub_lib.tables.state import Intervals, State, Stream, read_loaded, read_state
 from schemahub_lib.watermark import Watermark
 
@@ -228,5 +229,4 @@ def _merged(lake: Lake, raw: IcebergTable, after: int, gone: Collection[int], wa
         if last in gone:
             yield Merged(target, last, added_rows(beyond(raw, last, after)))
         else:
-            known = any(snapshot.snapshot_id == last for snapshot in ancestors(raw, after))
-            yield Merged(target, last, 0 if known else None)
+            yield Merged(target, last, 0 if is_ancestor(raw, last, of=after) else None)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.increments import total_records
 from schemahub_lib.pipeline.maintain import last_unified
 from schemahub_lib.schemas import RUNS, Position
 from schemahub_lib.tables.due import KEEP, due, figures
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.snapshots import figure
 from schemahub_lib.tables.state import Intervals, read_state
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _last_runs(lake: Lake) -> Mapping[str, dict[str, Any]]:
 
 
 def _table(lake: Lake, name: str, table: IcebergTable) -> TableStatus:
-    head, size = table.metadata.current_snapshot_id, figures(table)
+    size = figures(table)
     todo = due(table, keep=KEEP, now=datetime.now(UTC), wanted=last_unified(lake, name))
-    rows = total_records(table, head) if head is not None else 0
+    rows = figure(table.current_snapshot(), "total-records")
     return TableStatus(name, rows, size.files, size.bytes, size.snapshots, ", ".join(todo.needs))

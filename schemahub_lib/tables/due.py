@@ -10,6 +10,7 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.tables.publish import left_behind
+from schemahub_lib.tables.snapshots import ancestors
 from schemahub_lib.tables.state import is_mark
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
             continue
         chain: list[Snapshot] = []
         marked = False
-        for snapshot in _ancestors(table, ref.snapshot_id):
+        for snapshot in ancestors(table, ref.snapshot_id):
             chain.append(snapshot)
             newest_mark = not marked and is_mark(snapshot)
             marked = marked or newest_mark
@@ -142,15 +143,6 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
                 needed += chain
                 chain = []
     return min([now - keep, *map(_at, needed)])
-
-
-def _ancestors(table: IcebergTable, snapshot_id: int | None) -> Iterator[Snapshot]:
-    """A snapshot and those before it, newest first."""
-    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-    while snapshot is not None:
-        yield snapshot
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
 
 
 def _at(snapshot: Snapshot) -> datetime:

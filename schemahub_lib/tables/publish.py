@@ -23,6 +23,7 @@ from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
 from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
+from schemahub_lib.tables.snapshots import is_ancestor
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
 from schemahub_lib.tables.stopwatch import Stopwatch
 
@@ -144,11 +145,11 @@ class Branch:
         """Make the branch main's head and drop it, in one commit. False when another writer moved main."""
 
         def settle(table: IcebergTable) -> bool:
-            if self.head in _ancestors(table, table.metadata.current_snapshot_id):
+            if is_ancestor(table, self.head, of=table.metadata.current_snapshot_id):
                 return True  # an answer was lost after the commit went through: ask the table, not the error
             if table.metadata.current_snapshot_id != self.base:
                 return False
-            if self.head is None or self.base not in _ancestors(table, self.head):
+            if self.head is None or not is_ancestor(table, self.base, of=self.head):
                 # pyiceberg makes a branch that is gone anew, from nothing: main would lose all that it holds.
                 raise SchemaHubError(f"the branch {self.name} of {self._table} does not continue main; run again")
             with table.manage_snapshots() as changes:
@@ -268,15 +269,4 @@ def _load(lake: Lake, table: str) -> IcebergTable:
     found = lake.find(table)
     if found is None:
         raise SchemaHubError(f"the table {table} was dropped while a run was writing to it")
-    return found
-
-
-def _ancestors(table: IcebergTable, snapshot_id: int | None) -> set[int | None]:
-    """A snapshot and those before it."""
-    found: set[int | None] = set()
-    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-    while snapshot is not None:
-        found.add(snapshot.snapshot_id)
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
     return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from schemahub_lib.errors import SchemaHubError, StateCorrupt
+from schemahub_lib.tables.snapshots import ancestors, figure
 from schemahub_lib.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -191,14 +192,10 @@ def read_state(table: IcebergTable, snapshot_id: int | None = None) -> State:
     when rows are there but every mark has been expired.
     """
     start = table.metadata.current_snapshot_id if snapshot_id is None else snapshot_id
-    snapshot = table.snapshot_by_id(start) if start is not None else None
-    newest = snapshot
-    while snapshot is not None:
+    for snapshot in ancestors(table, start):
         if (pointer := _pointer(snapshot)) is not None:
             return State.from_json(_read_file(table, pointer))
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
-    if newest is not None and newest.summary and int(newest.summary.get("total-records") or 0):
+    if figure(table.snapshot_by_id(start) if start is not None else None, "total-records"):
         raise StateCorrupt(f"{'.'.join(table.name())} holds rows, but every snapshot that carried its marks is expired")
     return State()
 

@@ -11,7 +11,7 @@ import pytest
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.increments import Increment, appended_rows, increments, total_records
+from schemahub_lib.pipeline.increments import Increment, appended_rows, increments
 from schemahub_lib.pipeline.unify import mappings_for, raw_tables
 from schemahub_lib.schemas import RUNS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake, arrow_schema
@@ -46,7 +46,7 @@ def test_rows_are_counted_from_one_snapshot_to_another(lake: Lake) -> None:
     assert appended_rows(raw(lake), first, third) == 3
     assert appended_rows(raw(lake), first, second) == 0
     assert appended_rows(raw(lake), third, third) == 0
-    assert total_records(raw(lake), first) == 5
+    assert appended_rows(raw(lake), None, first) == 5
 
 
 def test_a_start_that_is_not_in_the_history_is_told_apart_from_no_rows(lake: Lake) -> None:
