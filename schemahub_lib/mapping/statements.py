@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from sqlglot import exp
@@ -26,7 +26,7 @@ Range = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Bounds:
-    """What some rows span: closed ranges of aware times, ascending, and their ids (the key's last column) as text.
+    """What some rows span: closed ranges of times in UTC, ascending, and their ids (the key's last column) as text.
 
     They are written as literals, so that Iceberg can skip files. Without ranges all times are meant.
     """
@@ -37,17 +37,15 @@ class Bounds:
 
     def on_whole_days(self) -> Bounds:
         """The UTC days that the ranges touch."""
-        days = [
-            (
-                datetime(start.year, start.month, start.day, tzinfo=UTC),
-                end.replace(hour=23, minute=59, second=59) + _LAST,
-            )
-            for start, end in self.ranges
-        ]
+        days = [(_midnight(start), _midnight(end) + _TO_THE_LAST) for start, end in self.ranges]
         return Bounds(joined(days, TIME_RESOLUTION), self.min_id, self.max_id)
 
 
-_LAST = timedelta(microseconds=999_999)
+_TO_THE_LAST = timedelta(days=1) - timedelta(microseconds=1)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def joined(ranges: Iterable[Range], apart: timedelta = timedelta(0), most: int = MOST_RANGES) -> tuple[Range, ...]:

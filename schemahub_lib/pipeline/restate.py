@@ -136,10 +136,12 @@ def _region(
 def _audited(
     lake: Lake, table: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch, ingest_ts: datetime
 ) -> Outcome:
-    found = batch.found(branch)
+    with audits.Averages(lake, table, branch, specs, batch) as averages:
+        found = batch.found(branch)
+        findings = audits.judge(table, specs, batch, found, {}, averages, ingest_ts)
     return Outcome(
         read=sum(figures.read for figures in batch.sources.values()),
         inserted=sum(there.inserted for there in found.values()),
         newest=batch.newest,
-        findings=audits.judge(lake, table, branch, specs, batch, found, {}, ingest_ts),
+        findings=findings,
     )

@@ -184,15 +184,16 @@ def _merge(
         watch.lap("read")
         batch.merge(branch)
         watch.lap("merge")
-        found = batch.found(branch)
-        outcome = Outcome(
-            read=sum(gained.values()),
-            inserted=sum(there.inserted for there in found.values()),
-            newest=batch.newest,
-            sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
-        )
-        _resolve(lake, branch, batch, specs, found, run_id, outcome)
-        outcome.findings = audits.judge(lake, target, branch, specs, batch, found, gained, ingest_ts)
+        with audits.Averages(lake, target, branch, specs, batch) as averages:
+            found = batch.found(branch)
+            outcome = Outcome(
+                read=sum(gained.values()),
+                inserted=sum(there.inserted for there in found.values()),
+                newest=batch.newest,
+                sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
+            )
+            _resolve(lake, branch, batch, specs, found, run_id, outcome)
+            outcome.findings = audits.judge(target, specs, batch, found, gained, averages, ingest_ts)
         watch.lap("audit")
     if any(increment.undone for increment in news):
         changes = _take_back(lake, target, branch, news, ingest_ts)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from sqlglot import exp
 
 from schemahub_lib.mapping.audits import broken_rows
 from schemahub_lib.mapping.spec import Constant, MappingSpec
-from schemahub_lib.mapping.statements import Range, averages_sql
+from schemahub_lib.mapping.statements import averages_sql
 from schemahub_lib.schemas import AUDITS as LEDGER
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.unified import Batch, Found, SourceFigures
+from schemahub_lib.tables.unified import EPOCH, Batch, Found, SourceFigures
 
 BEFORE = timedelta(days=3)  # what a jump is measured against
 LONGEST = timedelta(days=1)  # a batch that spans more is history, and has nothing before it to be compared with
@@ -44,13 +45,12 @@ class Finding:
 
 
 def judge(
-    lake: Lake,
     target: Table,
-    branch: Branch,
     specs: Sequence[MappingSpec],
     batch: Batch,
     found: Mapping[str, Found],
     gained: Mapping[str, int],
+    averages: Averages,
     now: datetime,
 ) -> list[Finding]:
     """Every audit that a mapping has not switched off, by raw table.
@@ -59,7 +59,6 @@ def judge(
     what is on the branch after the merge."""
     findings: list[Finding] = []
     conditions = broken_rows(target, now)
-    jumps = _Jumps(lake, target, branch, batch.ranges[-1]) if batch.ranges else None
     for spec in specs:
         figures, there = batch.sources.get(spec.source, SourceFigures()), found.get(spec.source, Found())
         report = _Reporter(target, spec, findings)
@@ -76,8 +75,7 @@ def judge(
         again = there.differing + figures.versions
         became = {"ignore": "ignored", "update": "taken over", "quarantine": "set aside in schemahub_quarantine"}
         report("conflicts", again, f"{again:,} rows of known keys came with other values: {became[spec.on_conflict]}")
-        if jumps is not None:
-            jumps.judge(spec, report)
+        averages.judge(spec, report)
     return findings
 
 
@@ -105,29 +103,40 @@ def _repeated(target: Table) -> str:
     return select.group_by(*target.key).having("count(*) > 1").sql("duckdb")
 
 
-class _Jumps:
-    """The newest trades of a batch beside those of the days before it, asked for once and only when somebody asks."""
+class Averages:
+    """How many trades there were, and at which average prices, in the newest part of a batch and in the days before it.
 
-    def __init__(self, lake: Lake, target: Table, branch: Branch, newest: Range) -> None:
-        self._lake, self._target, self._branch, (self._start, self._end) = lake, target, branch, newest
-        self._rows: list[dict[str, Any]] | None = None
+    Asked for in a thread as the block begins, and taken when judging: Spark is not busy with one question alone.
+    """
+
+    def __init__(self, lake: Lake, target: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch) -> None:
+        self._lake, self._target, self._branch = lake, target, branch
+        self._start, self._end = batch.ranges[-1] if batch.ranges else (EPOCH, EPOCH + 2 * LONGEST)
+        rules = (spec.audits[name].severity for spec in specs for name in ("volume_jump", "price_jump"))
+        self._wanted = self._end - self._start <= LONGEST and any(severity != "off" for severity in rules)
+        self._thread = ThreadPoolExecutor(1, "averages")
+        self._rows: Future[list[dict[str, Any]]] | None = None
+
+    def __enter__(self) -> Self:
+        if self._wanted:
+            self._rows = self._thread.submit(self._ask)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._thread.shutdown()
+
+    def _ask(self) -> list[dict[str, Any]]:
+        sql = averages_sql(self._target, self._branch.identifier, self._start - BEFORE, self._start, self._end)
+        return [row.asDict() for row in self._lake.spark.sql(sql).collect()]
 
     def judge(self, spec: MappingSpec, report: _Reporter) -> None:
-        rules = [spec.audits[name] for name in ("volume_jump", "price_jump")]
+        """Tell of jumps in the rows of one mapping, which are those of one constant, such as the exchange."""
         first = spec.by_target[self._target.key[0]].origin
-        if self._end - self._start > LONGEST or not isinstance(first, Constant):
+        if self._rows is None or not isinstance(first, Constant):
             return
-        if all(rule.severity == "off" for rule in rules):
-            return
-        rows = [row for row in self._averages() if row[self._target.key[0]] == first.value]
-        self._volume(report, rows, rules[0].limit or 1.0)
-        self._price(report, rows, rules[1].limit or 1.0)
-
-    def _averages(self) -> list[dict[str, Any]]:
-        if self._rows is None:
-            sql = averages_sql(self._target, self._branch.identifier, self._start - BEFORE, self._start, self._end)
-            self._rows = [row.asDict() for row in self._lake.spark.sql(sql).collect()]
-        return self._rows
+        rows = [row for row in self._rows.result() if row[self._target.key[0]] == first.value]
+        self._volume(report, rows, spec.audits["volume_jump"].limit or 1.0)
+        self._price(report, rows, spec.audits["price_jump"].limit or 1.0)
 
     def _volume(self, report: _Reporter, rows: Iterable[Mapping[str, Any]], limit: float) -> None:
         before, since = sum(row["before"] for row in rows), sum(row["since"] for row in rows)
