@@ -138,8 +138,8 @@ def _merge(target: Table, identifier: str, view: str, bounds: Bounds, when: exp.
 
 
 def found_sql(target: Table, identifier: str, batch_view: str, bounds: Bounds, ingest_ts: datetime) -> str:
-    """By raw table, of a batch view that repeats no key: rows `found` in `identifier`, keys `missing` there, rows
-    `inserted` at `ingest_ts`, and rows `differing` from the batch's."""
+    """By raw table, of a batch view that repeats no key: rows `found` in `identifier`, keys `missing` there, and
+    rows `inserted` at `ingest_ts`."""
     there = exp.column(target.key[-1], table=_TARGET)
     select = (
         exp.select(
@@ -147,9 +147,6 @@ def found_sql(target: Table, identifier: str, batch_view: str, bounds: Bounds, i
             exp.alias_(exp.Count(this=there), "found"),
             exp.alias_(exp.CountIf(this=there.copy().is_(exp.null())), "missing"),
             exp.alias_(exp.CountIf(this=_inserted(target, ingest_ts)), "inserted"),
-            exp.alias_(
-                exp.CountIf(this=exp.and_(there.copy().is_(exp.null()).not_(), _contradict(target))), "differing"
-            ),
         )
         .from_(aliased(batch_view, _OTHER))
         .join(aliased(identifier, _TARGET), on=exp.and_(*_same_key(target), *_within(target, bounds)), join_type="left")

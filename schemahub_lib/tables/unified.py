@@ -134,8 +134,14 @@ class Batch:
     def _find(self, branch: Branch) -> dict[str, Found]:
         days = self.bounds.on_whole_days()
         rows = self._lake.spark.sql(found_sql(self._target, branch.identifier, ROWS, days, self._ingest_ts)).collect()
+        there = [row[FROM_SOURCE] for row in rows if row["found"] > row["inserted"]]
+        differing = Counter[str]()
+        if there:  # a batch of new trades, the usual one, has nothing to be compared
+            counted = self.contradicting(branch, there).groupBy(FROM_SOURCE).count().collect()
+            differing.update({row[FROM_SOURCE]: row["count"] for row in counted})
         return {
-            row[FROM_SOURCE]: Found(row["found"], row["missing"], row["inserted"], row["differing"]) for row in rows
+            row[FROM_SOURCE]: Found(row["found"], row["missing"], row["inserted"], differing[row[FROM_SOURCE]])
+            for row in rows
         }
 
     def _take_out_repetitions(self, branch: Branch) -> None:
