@@ -76,9 +76,6 @@ def show_reports(reports: Sequence[Report]) -> None:
             click.echo(f"failed: {message}")
         if report.quarantined:
             click.echo(f"{report.source}: {report.quarantined} rows were set aside in schemahub_quarantine")
-        for finding in report.audits:
-            if finding.status != "passed":
-                click.echo(f"{finding.status}: {finding}")
         if report.samples:
             _show_samples(report.samples)
         if report.sql:

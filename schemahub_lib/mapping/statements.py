@@ -171,8 +171,8 @@ def contradicting_sql(target: Table, identifier: str, batch_view: str, bounds: B
 
 
 def averages_sql(target: Table, identifier: str, first: datetime, start: datetime, end: datetime) -> str:
-    """By symbol, of the rows from `first` to `end`: how many there are `before` the time `start` and `since` then, and
-    the averages `<column>_before` and `<column>_since` of the first column audited to be positive."""
+    """By symbol, of the rows from `first` to `end`: how many there are `before` the time `start` and `since` then, the
+    averages `price_before` and `price_since` of the first column audited to be positive, and the first time."""
     day = target.time_column
     (price, *_) = (column.name for column in target.columns if column.positive)
     since = exp.column(day) >= timestamp(start)
@@ -188,6 +188,7 @@ def averages_sql(target: Table, identifier: str, first: datetime, start: datetim
         exp.alias_(exp.CountIf(this=since), "since"),
         exp.alias_(average(before.copy()), "price_before"),
         exp.alias_(average(since.copy()), "price_since"),
+        exp.alias_(_micros(exp.Min(this=exp.column(day))), "first_ts"),
     )
     within = exp.column(day).between(timestamp(first), timestamp(end))
     return to_sql(select.from_(aliased(identifier, _TARGET)).where(within).group_by(*(key.copy() for key in keys)))

@@ -17,11 +17,11 @@ from schemahub_lib.schemas import AUDITS as LEDGER
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.unified import EPOCH, Batch, Found, SourceFigures
+from schemahub_lib.tables.unified import EPOCH, Batch, Found, SourceFigures, moment
 
 BEFORE = timedelta(days=3)  # what a jump is measured against
 LONGEST = timedelta(days=1)  # a batch that spans more is history, and has nothing before it to be compared with
-SHORTEST = timedelta(minutes=10)  # fewer have too few trades to speak of their number an hour
+SHORTEST = timedelta(minutes=10)  # a shorter time has too few trades to speak of their number an hour
 ENOUGH = 100  # rows on both sides of a comparison
 
 Status = Literal["passed", "warned", "blocked"]
@@ -140,10 +140,15 @@ class Averages:
 
     def _volume(self, report: _Reporter, rows: Iterable[Mapping[str, Any]], limit: float) -> None:
         before, since = sum(row["before"] for row in rows), sum(row["since"] for row in rows)
-        hours = max(self._end - self._start, SHORTEST) / timedelta(hours=1)
-        usual, now = before / (BEFORE / timedelta(hours=1)), since / hours
-        jumped = before >= ENOUGH and not usual / limit <= now <= usual * limit
-        message = f"{now:,.0f} trades an hour from {self._start:%Y-%m-%d %H:%M}, {usual:,.0f} in the 3 days before"
+        if before < ENOUGH:
+            return
+        first = min(moment(row["first_ts"]) for row in rows)
+        usual = _an_hour(before, self._start - first)
+        now = _an_hour(since, self._end - self._start)
+        message = (
+            f"{now:,.0f} trades an hour from {self._start:%Y-%m-%d %H:%M}, {usual:,.0f} since {first:%Y-%m-%d %H:%M}"
+        )
+        jumped = not usual / limit <= now <= usual * limit
         report("volume_jump", int(jumped), f"{message} (limit: {limit:g} times more or less)")
 
     def _price(self, report: _Reporter, rows: Iterable[Mapping[str, Any]], limit: float) -> None:
@@ -161,6 +166,10 @@ class Averages:
             len(jumped),
             f"average prices left those of the 3 days before: {told} (limit: {limit:g} times)",
         )
+
+
+def _an_hour(rows: int, time: timedelta) -> float:
+    return rows / (max(time, SHORTEST) / timedelta(hours=1))
 
 
 def record(lake: Lake, target: Table, run_id: str, findings: Sequence[Finding], branch: str | None) -> None:

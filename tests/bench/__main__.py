@@ -8,6 +8,7 @@ from tests.bench.archive_speed import archive_speed
 from tests.bench.landing import landing_pace, landing_speed, memory
 from tests.bench.landing_size import landing_size
 from tests.bench.merging import merge
+from tests.bench.microbatches import microbatches
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
 from tests.bench.throughput import limiter, throughput
@@ -24,7 +25,7 @@ USUAL = (
     landing_pace,
     merge,
 )
-LONG = (memory,)  # only when named, as `make soak` does
+LONG = (memory, microbatches)  # only when named, as `make soak` does
 BENCHMARKS = {function.__name__: function for function in (*USUAL, *LONG)}
 
 for name in sys.argv[1:] or [function.__name__ for function in USUAL]:

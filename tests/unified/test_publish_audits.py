@@ -106,18 +106,18 @@ def test_a_jump_of_price_or_volume_is_told_and_published(make_world: Callable[[s
     world.append(*usual, *(trade.but(product="ETH-USD") for trade in usual))
     assert warned(world) == {}
     later = NOON + timedelta(hours=4)
-    burst = [Trade(1000 + n, later + timedelta(milliseconds=n), price=250.0) for n in range(150)]
+    burst = [Trade(1000 + n, later + timedelta(milliseconds=n), price=250.0) for n in range(200)]
     world.append(*burst, *(trade.but(product="ETH-USD", price=110.0) for trade in burst))
     told = warned(world)
     assert set(told) == {"volume_jump", "price_jump"}
     assert "BTC-USD 100 -> 250" in told["price_jump"]
     assert "ETH-USD" not in told["price_jump"]
-    assert "1,800 trades an hour from 2024-02-08 16:00, 6 in the 3 days before" in told["volume_jump"]
-    assert len(world.rows()) == 700
+    assert "2,400 trades an hour from 2024-02-08 16:00, 100 since 2024-02-08 12:00" in told["volume_jump"]
+    assert len(world.rows()) == 800
 
 
 def test_a_limit_of_the_mappings_own_is_kept_to(world: World) -> None:
-    world.mapping("\naudits:\n  price_jump: {severity: block, limit: 1.05}\n  volume_jump: off\n")
+    world.mapping("\naudits:\n  price_jump: {severity: block, limit: 1.05}\n")
     world.append(*[Trade(n, NOON + timedelta(minutes=n)) for n in range(100)])
     world.unify()
     world.append(*[Trade(1000 + n, NOON + timedelta(hours=2, seconds=n), price=106.0) for n in range(100)])
