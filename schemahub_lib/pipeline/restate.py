@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
+from schemahub_lib.errors import UsageError
 from schemahub_lib.mapping.compiler import batch_sql
 from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
-from schemahub_lib.pipeline.unify import Outcome, finish, heads, views
-from schemahub_lib.quality import audits
+from schemahub_lib.pipeline.unify import Outcome, audited, finish, heads, views
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, publish
@@ -37,10 +37,11 @@ def restate(
     """Give a region of `target` exactly the rows that raw and the mappings make, wherever its keys are now.
 
     Rows that are right already stay untouched. A dry run tells what would come, change and go, with samples. Raises
-    AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    UsageError without raw tables, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
     report = Report(run_id, "restate", target)
+    specs = _with_raw(lake, specs)
     condition = region.condition(table, specs)
     lake.ensure(PRODUCTS)
     lake.ensure(table)
@@ -59,10 +60,11 @@ def restate(
 def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, progress: Progress) -> Report:
     """Make all of `target`, or what it has of some sources, anew beside the live table, then put it in its place.
 
-    Raises AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    Raises UsageError without raw tables, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
     report = Report(run_id, "refresh", target)
+    specs = _with_raw(lake, specs)
     condition = Region().condition(table, specs)
     lake.ensure(PRODUCTS)
     lake.ensure(table)
@@ -78,6 +80,14 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
+
+
+def _with_raw(lake: Lake, specs: Sequence[MappingSpec]) -> list[MappingSpec]:
+    """The mappings whose raw table is there: what came from another would be taken for rows to remove."""
+    there = heads(lake, specs)
+    if not there:
+        raise UsageError("there is no raw table to make anything from: run the pipeline first")
+    return [spec for spec in specs if spec.source in there]
 
 
 def _draft(outcome: Outcome, state: State | None, *, dry_run: bool) -> Draft[Outcome]:
@@ -136,9 +146,7 @@ def _region(
 def _audited(
     lake: Lake, table: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch, ingest_ts: datetime
 ) -> Outcome:
-    with audits.Averages(lake, table, branch, specs, batch) as averages:
-        found = batch.found(branch)
-        findings = audits.judge(table, specs, batch, found, {}, averages, ingest_ts)
+    found, findings = audited(lake, table, branch, specs, batch, ingest_ts)
     return Outcome(
         read=sum(figures.read for figures in batch.sources.values()),
         inserted=sum(there.inserted for there in found.values()),

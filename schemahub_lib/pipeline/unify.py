@@ -22,7 +22,7 @@ from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch, Draft, Published, publish, tag
-from schemahub_lib.tables.restatement import KEYS, Changes, Restatement, Sample
+from schemahub_lib.tables.restatement import KEYS, Restatement, Sample
 from schemahub_lib.tables.state import State, read_state
 from schemahub_lib.tables.stopwatch import Stopwatch
 from schemahub_lib.tables.unified import Batch, Found, kept
@@ -103,7 +103,7 @@ def unify(
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         # Read after the branch was made: no state it can carry is ahead of these.
         news = increments(specs, heads(lake, specs), state)
-        outcome = _merge(lake, table, branch, news, started, run_id) if news else Outcome()
+        outcome = _merge(lake, table, branch, news, started, None if dry_run else run_id) if news else Outcome()
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
         return Draft(
             outcome, State(sources=moved) if news and not dry_run else None, blocked=outcome.blocked and not dry_run
@@ -171,7 +171,7 @@ def views(lake: Lake, parts: Sequence[tuple[MappingSpec, int | None, int]]) -> l
 
 
 def _merge(
-    lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime, run_id: str
+    lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime, run_id: str | None
 ) -> Outcome:
     """MERGE the increments into the branch, see to what contradicts, and audit."""
     watch = Stopwatch()
@@ -184,24 +184,36 @@ def _merge(
         watch.lap("read")
         batch.merge(branch)
         watch.lap("merge")
-        with audits.Averages(lake, target, branch, specs, batch) as averages:
-            found = batch.found(branch)
-            outcome = Outcome(
-                read=sum(gained.values()),
-                inserted=sum(there.inserted for there in found.values()),
-                newest=batch.newest,
-                sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
-            )
-            _resolve(lake, branch, batch, specs, found, run_id, outcome)
-            outcome.findings = audits.judge(target, specs, batch, found, gained, averages, ingest_ts)
+        found, findings = audited(lake, target, branch, specs, batch, ingest_ts, gained)
+        outcome = Outcome(
+            read=sum(gained.values()),
+            inserted=sum(there.inserted for there in found.values()),
+            newest=batch.newest,
+            sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
+            findings=findings,
+        )
+        _resolve(lake, branch, batch, specs, found, run_id, outcome)
         watch.lap("audit")
     if any(increment.undone for increment in news):
-        changes = _take_back(lake, target, branch, news, ingest_ts)
-        outcome.changed += changes.changed
-        outcome.removed += changes.removed
+        _take_back(lake, target, branch, news, ingest_ts, outcome)
         watch.lap("take back")
     outcome.steps = watch.laps
     return outcome
+
+
+def audited(
+    lake: Lake,
+    target: Table,
+    branch: Branch,
+    specs: Sequence[MappingSpec],
+    batch: Batch,
+    ingest_ts: datetime,
+    gained: Mapping[str, int] | None = None,
+) -> tuple[dict[str, Found], list[audits.Finding]]:
+    """What is on the branch of a batch that was written to it, and what the audits say (`gained`: see `judge`)."""
+    with audits.Averages(lake, target, branch, specs, batch) as averages:
+        found = batch.found(branch)
+        return found, audits.judge(target, specs, batch, found, gained or {}, averages, ingest_ts)
 
 
 def _resolve(
@@ -210,10 +222,11 @@ def _resolve(
     batch: Batch,
     specs: Sequence[MappingSpec],
     found: Mapping[str, Found],
-    run_id: str,
+    run_id: str | None,
     outcome: Outcome,
 ) -> None:
-    """Do what the mappings say with rows of known keys that came with other values."""
+    """Do what the mappings say with rows of known keys that came with other values; without a run nothing that would
+    stay."""
     again = {source: there.differing + batch.sources[source].versions for source, there in found.items()}
     outcome.conflicts = sum(again.values())
     updating = [spec.source for spec in specs if spec.on_conflict == "update" and again.get(spec.source)]
@@ -226,7 +239,7 @@ def _resolve(
             f"{rows_aside:,} rows of known keys came with other values, too many to set aside, so "
             "nothing was published: after a change of a mapping, restate with `run unify --from … --to …`"
         )
-    if setting_aside:
+    if setting_aside and run_id is not None:
         rows = batch.contradicting(branch, setting_aside).unionByName(batch.versions(setting_aside))
         outcome.set_aside = _set_aside(lake, rows, run_id)
 
@@ -245,14 +258,20 @@ def _set_aside(lake: Lake, rows: DataFrame, run_id: str) -> int:
     return sum(map(len, by_stream.values()))
 
 
-def _take_back(lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime) -> Changes:
+def _take_back(
+    lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime, outcome: Outcome
+) -> None:
     """Give the keys that raw tables lost, when they were rolled back, what raw still has of them."""
     products = lake.identifier(PRODUCTS.name)
-    lost = views(lake, [(one.spec, one.start, one.undone) for one in news if one.undone is not None])
+    back = [increment for increment in news if increment.undone is not None]
+    lost = views(lake, [(one.spec, one.start, one.undone) for one in back if one.undone is not None])
     kept(lake.spark.sql(batch_sql(lost, target, products, ingest_ts)).select(*target.key).distinct(), KEYS)
-    left = views(lake, [(one.spec, None, one.end) for one in news if one.undone is not None])
-    with Batch(lake, target, batch_sql(left, target, products, ingest_ts, keys_view=KEYS), ingest_ts):
+    left = views(lake, [(one.spec, None, one.end) for one in back])
+    with Batch(lake, target, batch_sql(left, target, products, ingest_ts, keys_view=KEYS), ingest_ts) as batch:
         restatement = Restatement(lake, target, branch)
         changes = restatement.compare(KEYS)
         restatement.apply()
-    return changes
+        _, findings = audited(lake, target, branch, [one.spec for one in back], batch, ingest_ts)
+    outcome.findings += findings
+    outcome.changed += changes.changed
+    outcome.removed += changes.removed

@@ -84,9 +84,7 @@ def _compare(when: str, lake: Lake, fresh: Lake) -> None:
         for one, seconds in spent.items():
             seconds.append(_query(one))
     ours, ideal = (median(seconds[2:]) for seconds in spent.values())
-    print(
-        f"  {when:7} a day's OHLCV of a symbol in Spark: {ours:.2f} s, freshly written {ideal:.2f} s: {ours / ideal:.2f} x"
-    )
+    print(f"  {when:7} a day's OHLCV of a symbol: {ours:.2f} s, freshly written {ideal:.2f} s: {ours / ideal:.2f} x")
 
 
 def _query(lake: Lake) -> float:

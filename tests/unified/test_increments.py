@@ -91,12 +91,14 @@ def test_with_quarantine_the_other_version_is_set_aside(world: World) -> None:
     world.append(first, first.but(size=3.0))
     world.unify()
     world.append(first.but(price=101.0), other)
+    assert world.unify(dry_run=True).quarantined == 0
     report = world.unify()
     assert (report.rows, report.conflicts, report.quarantined) == (1, 1, 1)
     assert world.rows() == unified(first, other)
     ledger = world.lake.find(QUARANTINE.name)
     assert ledger is not None
     rows = ledger.scan().to_arrow().to_pylist()
+    assert len(rows) == 2
     assert {(row["source"], row["stream"]) for row in rows} == {("coinbase", "BTC-USD")}
     assert sorted('"price":101.0' in row["payload"] for row in rows) == [False, True]
     assert sorted('"quantity":3.0' in row["payload"] for row in rows) == [False, True]
@@ -137,6 +139,7 @@ def test_after_raw_was_rolled_back_what_it_lost_leaves_the_unified_table(world: 
     raw.manage_snapshots().set_current_snapshot(start).commit()
     right = trades(range(12, 16), price=50.0)
     world.append(*right)
+    assert world.unify(dry_run=True).removed == 2
     report = world.unify()
     assert (report.rows, report.removed, report.changed) == (2, 2, 2)
     assert world.rows() == unified(*kept, *right)
