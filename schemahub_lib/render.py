@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
+
+from schemahub_lib.exchanges.fields import place_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -271,12 +273,10 @@ def show_rows(rows: pa.Table, output: str) -> None:
 
 def ranges_text(covered: Intervals, position: Position) -> str:
     """The last of some ranges, as ids or as times."""
-
-    def shown(place: int) -> str:
-        return f"{datetime.fromtimestamp(place / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if position == "time" else str(place)
-
     more = [f"{len(covered) - SHOWN_RANGES} more"] if len(covered) > SHOWN_RANGES else []
-    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in covered[-SHOWN_RANGES:]])
+    return "\n".join(
+        more + [f"{place_text(low, position)} to {place_text(high, position)}" for low, high in covered[-SHOWN_RANGES:]]
+    )
 
 
 def _duration(seconds: float | None) -> str | None:

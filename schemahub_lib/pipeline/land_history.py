@@ -194,13 +194,13 @@ class _Backfill:
             known = self.checkpoints.load(self.product)
         except CheckpointCorrupt as error:
             log.warning("%s; reading what has landed instead", error)
-            landed = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
-            if landed is None:
+            parts = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
+            if not parts:
                 return None
-            self.processed, self.last_id = landed.trades, landed.oldest
-            self.landed, position = landed.covered[:-1], landed.covered[-1][0]
-            self._save(position)
-            return position
+            self.processed, self.last_id = sum(part.trades for part in parts), parts[-1].oldest
+            self.landed = tuple((part.low, part.high) for part in parts[:-1])
+            self._save(parts[-1].low)
+            return parts[-1].low
         if known is None:
             return None
         if self.place is not None and known.details.get("place", self.place) != self.place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from functools import partial
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import CheckpointCorrupt, Conflict, ExchangeError, Interrupted, UsageError
 from schemahub_lib.exchanges.base import Exchange
-from schemahub_lib.exchanges.fields import moment, since_epoch
+from schemahub_lib.exchanges.fields import moment, place_text, since_epoch
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Page
 from schemahub_lib.landing.checkpoints import Checkpoint, Checkpoints
@@ -238,9 +238,27 @@ class _Microbatch:
         return Watermark(found.last_trade_id, last_ts, cursor, tuple(details.get("tail", ())))
 
     def _from_objects(self) -> Watermark | None:
-        landed = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
-        if landed is None:
+        """A watermark over which nothing is left out: from the first object that came oldest first, as far as what has
+        landed goes without a gap. What lies above a gap was asked for with `--before`, or is a backfill's."""
+        parts = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
+        if not parts:
             return None
-        last_id, last_ts = landed.newest[-1], landed.newest_ts
-        tail = () if last_id.isdecimal() else landed.newest
-        return Watermark(last_id, last_ts, self.exchange.resume_cursor(last_id, last_ts), tail)
+        part, *above = parts[next((place for place, part in enumerate(parts) if part.ingested), 0) :]
+        while above and not self._are_trades(part.high + 1, above[0].low - 1):
+            part = part.joined(above.pop(0))
+        last_id = part.newest[-1]
+        if above:
+            kind = self.exchange.raw_table.position
+            ends = [place_text(place, kind) for place in (part.low, part.high, above[0].low, above[-1].high)]
+            log.warning(
+                "%s %s: trades are missing between what has landed from %s to %s and what has from %s to %s, so this "
+                "goes on after trade %s and lands again what lies above; run load leaves out what repeats",
+                *(self.exchange.name, self.product, *ends, last_id),
+            )
+        tail = () if last_id.isdecimal() else part.newest
+        return Watermark(last_id, part.newest_ts, self.exchange.resume_cursor(last_id, part.newest_ts), tail)
+
+    def _are_trades(self, low: int, high: int) -> bool:
+        """Whether the exchange has trades at these positions: it may have skipped ids, or none came in that time."""
+        with closing(self.client.pages(self.exchange.between(self.product, low, high))) as pages:
+            return any(len(page) for page in pages)

@@ -118,6 +118,26 @@ def test_microbatches_go_on_after_the_watermark(
     assert place.watermark()["last_trade_id"] == max(place.ids())
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_watermark_rebuilt_from_several_objects_is_where_it_was(
+    settings: Settings, simulator: Simulator, tmp_path: Path, source: str
+) -> None:
+    place = Place(settings, tmp_path, source)
+    for _ in range(3):
+        place.ingest()
+        simulator.advance(300)
+    place.ingest()
+    before, ids = place.watermark(), place.ids()
+    (file,) = tmp_path.rglob("ingest_checkpoints/*.json")
+    file.write_text("{")
+    assert place.ingest().status == "nothing new"
+    assert place.watermark()["last_trade_id"] == before["last_trade_id"]
+    simulator.advance(300)
+    assert place.ingest().status == "ok"
+    assert len(place.ids()) > len(ids)
+    place.assert_whole()
+
+
 def test_an_object_is_called_after_its_oldest_trade(settings: Settings, tmp_path: Path) -> None:
     place = Place(settings, tmp_path, "coinbase")
     place.ingest()

@@ -1,0 +1,119 @@
+"""Where `ingest` goes on: never past a trade that has not landed, whatever was asked for or lost before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemahub_lib.exchanges.coinbase import Coinbase
+from schemahub_lib.http.messages import RateLimit
+from schemahub_lib.landing.local import LocalStore
+from schemahub_lib.pipeline import land_history, land_new
+from tests.e2e.conftest import Outcome
+from tests.e2e.tape import TapeServer, with_holes
+from tests.soak import PREFIX, PRODUCT, landed
+
+# Ids are missing where one object ends and the next begins.
+IDS = with_holes(3000, (700, 1100))
+
+
+@pytest.fixture
+def server() -> Iterator[TapeServer]:
+    second = timedelta(seconds=1)
+    with TapeServer(start=datetime.now(UTC) - 3000 * second, apart=second, BTC_USD=IDS) as running:
+        yield running
+
+
+@pytest.fixture
+def run(
+    cli: Callable[..., Outcome], server: TapeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """A landing command in a folder of its own, with objects of 500 trades."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Coinbase, "rate_limit", RateLimit(units=1e6, seconds=1, burst=1e6))
+    monkeypatch.setattr(land_history, "MOST_ROWS", 500)
+    monkeypatch.setattr(land_new, "MOST_ROWS", 500)
+    variables = {"SCHEMAHUB_COINBASE_URL": server.url, "SCHEMAHUB_WAREHOUSE": str(tmp_path / "warehouse")}
+    return partial(cli, **variables)
+
+
+class Market:
+    """What is on the tape, what has landed of it, and how to land more."""
+
+    def __init__(self, run: Callable[..., Outcome], server: TapeServer, folder: Path) -> None:
+        self.run, self.tape, self.out = run, server.tapes[PRODUCT], folder / "out"
+        self.watermark_file = self.out / PREFIX / f"ingest_checkpoints/{PRODUCT}.json"
+
+    def ingest(self, *flags: str, code: int = 0) -> Outcome:
+        done = self.run("ingest", PRODUCT, "--out", str(self.out), *flags)
+        assert done.code == code, done.err
+        return done
+
+    def backfill(self, *flags: str) -> Outcome:
+        done = self.run("backfill", "--products", PRODUCT, "--out", str(self.out), *flags)
+        assert done.code == 0, done.err
+        return done
+
+    def trades_come(self, number: int) -> None:
+        last = self.tape.ids[-1]
+        self.tape.add(range(last + 1, last + 1 + number))
+
+    def when(self, number: int) -> datetime:
+        return self.tape.start + number * self.tape.apart
+
+    def watermark(self) -> Any:
+        return json.loads(self.watermark_file.read_text())["last_trade_id"] if self.watermark_file.exists() else None
+
+    def landed(self) -> dict[int, int]:
+        return landed(LocalStore.make(str(self.out)))
+
+
+@pytest.fixture
+def market(run: Callable[..., Outcome], server: TapeServer, tmp_path: Path) -> Market:
+    return Market(run, server, tmp_path)
+
+
+# A checkpoint that was lost
+
+
+def test_a_rebuilt_watermark_does_not_jump_over_what_was_never_landed(market: Market) -> None:
+    market.ingest("--cold-start-window", "2h")
+    market.trades_come(600)
+    told = market.ingest("--before", "3400")
+    assert "stays at trade 3000" in told.err
+    market.watermark_file.write_text("{")
+    market.trades_come(10)
+    told = market.ingest()
+    assert "reading what has landed instead" in told.err
+    assert "between what has landed from 1 to 3000 and what has from 3401 to 3600" in told.err
+    assert "this goes on after trade 3000" in told.err
+    assert sorted(market.landed()) == market.tape.ids
+    assert market.watermark() == 3610
+
+
+def test_a_rebuilt_watermark_goes_over_ids_that_the_exchange_does_not_have(market: Market) -> None:
+    market.ingest("--cold-start-window", "2h")
+    market.watermark_file.write_text("{")
+    told = market.ingest("--json")
+    assert json.loads(told.out)[0]["status"] == "nothing new"
+    assert "trades are missing" not in told.err
+    assert market.watermark() == 3000
+
+
+def test_what_an_unfinished_backfill_landed_is_not_where_a_rebuilt_watermark_begins(market: Market) -> None:
+    market.ingest("--cold-start-window", "20m")
+    since, until = (f"{market.when(number):%Y-%m-%dT%H:%M:%S.%f}" for number in (1200, 1400))
+    market.backfill("--since", since, "--until", until)
+    before = market.landed()
+    assert set(before) > {1200, 1399}
+    market.watermark_file.write_text("{")
+    market.trades_come(10)
+    told = market.ingest()
+    assert "trades are missing" not in told.err
+    assert market.landed() == before | dict.fromkeys(range(3001, 3011), 1)
