@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,16 +49,17 @@ def _landing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _landing(
-    source: str, s3_bucket: str | None, out: str | None, s3_prefix: str | None, no_payload: bool, **how: Any
-) -> Landing:
+def _landing(source: str, values: dict[str, Any], *, make: bool = True) -> Landing:
     from schemahub_lib.landing.names import default_prefix
     from schemahub_lib.landing.store import open_store
     from schemahub_lib.pipeline.landing import Landing
 
-    prefix = (s3_prefix or default_prefix(source)).strip("/")
     return Landing(
-        open_store(bucket=s3_bucket, out=out), prefix, how["format_"], how["compress"], keep_payload=not no_payload
+        open_store(bucket=values["s3_bucket"], out=values["out"], make=make),
+        (values["s3_prefix"] or default_prefix(source)).strip("/"),
+        values["format_"],
+        values["compress"],
+        keep_payload=not values["no_payload"],
     )
 
 
@@ -94,7 +95,7 @@ def ingest_command(options: Globals, product: str | None, source: str, cold_star
     )
     if chosen.before is not None and chosen.after is not None and chosen.after <= chosen.before + 1:
         raise UsageError(f"no id is above --before {chosen.before} and below --after {chosen.after}")
-    landing = _landing(source, **values)
+    landing = _landing(source, values)
     with Progress(live=live(options)) as progress:
         outcomes = land_new(_settings(options), EXCHANGES[source], chosen, landing, progress, threading.Event())
     _show(options, outcomes)
@@ -143,14 +144,13 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
         keep_payload=not values["no_payload"],
         **{name: values.pop(name) for name in ("seed_path", "chunk_size", "workers", "concurrency", "gaps")},
     )
-    to, distributed = values.pop("to"), values.pop("distributed")
-    resume, checkpoint_s3, dry_run = (values.pop(name) for name in ("resume", "checkpoint_s3", "dry_run"))
+    to, distributed, resume = values["to"], values["distributed"], values["resume"]
     if chosen.gaps and to == "landing":
         raise UsageError("--gaps are those of the raw table: use it with --to raw")
     raw = to == "raw" or chosen.gaps
     if raw and (values["s3_bucket"] or values["out"]):
         raise UsageError("--to raw writes into the warehouse (--warehouse): leave --s3-bucket and --out out")
-    if dry_run:
+    if values["dry_run"]:
         return _plan(options, source, chosen, raw, values)
     exchange, stop = EXCHANGES[source], threading.Event()
     lake = options.lake() if raw or distributed else None
@@ -163,15 +163,16 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
         if raw and lake is not None:
             outcomes = backfill_raw(lake, exchange, chosen, new_run_id(), journey, stop, cluster)
         else:
-            from schemahub_lib.pipeline.land_history import checkpoints_of, land_history
+            from schemahub_lib.pipeline.land_history import land_history
+            from schemahub_lib.pipeline.resume import Resumption
 
-            landing = _landing(source, **values)
+            landing = _landing(source, values)
             outcomes = land_history(
                 _settings(options),
                 exchange,
                 chosen,
                 landing,
-                checkpoints_of(landing, source, beside=checkpoint_s3),
+                Resumption(exchange, landing, beside=values["checkpoint_s3"]),
                 journey,
                 stop,
                 resume=resume,
@@ -185,11 +186,16 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
 def _plan(options: Globals, source: str, chosen: BackfillOptions, raw: bool, values: dict[str, Any]) -> None:
     from schemahub_lib import render
     from schemahub_lib.pipeline.plan import bytes_a_trade, plan
+    from schemahub_lib.pipeline.resume import Resumption
 
-    lake = options.lake() if raw else None
+    exchange = EXCHANGES[source]
+    lake, resumption = options.lake() if raw else None, None
+    if values["resume"] and not raw:
+        resumption = Resumption(exchange, _landing(source, values, make=False), beside=values["checkpoint_s3"])
     size = bytes_a_trade("raw" if raw else values["format_"], values["compress"], keep_payload=not values["no_payload"])
-    plans = plan(_settings(options), EXCHANGES[source], chosen, size, lake)
+    plans = plan(_settings(options), exchange, chosen, size, lake, resumption)
     render.show_json(plans) if options.json else render.show_plans(plans)
+    _exit(["failed" if plan.error else "ok" for plan in plans])
 
 
 def _from_archives(options: Globals, source: str, archives: tuple[str, ...], values: dict[str, Any]) -> list[Outcome]:
@@ -224,10 +230,15 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
 def _show(options: Globals, outcomes: list[Outcome]) -> None:
     """Print what was done, and exit with the code the outcome has."""
     from schemahub_lib import render
-    from schemahub_lib.pipeline.workers import exit_code
 
     render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
-    if code := exit_code(outcomes):
+    _exit([outcome.status for outcome in outcomes])
+
+
+def _exit(statuses: Sequence[str]) -> None:
+    from schemahub_lib.pipeline.workers import exit_code
+
+    if code := exit_code(statuses):
         raise click.exceptions.Exit(code)
 
 

@@ -172,7 +172,7 @@ def run_load_command(options: Globals, source: str, uri: str, products: str | No
             threading.Event(),
         )
     render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
-    if code := exit_code(outcomes):
+    if code := exit_code([outcome.status for outcome in outcomes]):
         raise click.exceptions.Exit(code)
 
 

@@ -7,12 +7,13 @@ import threading
 from dataclasses import dataclass
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import ExchangeError
+from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.limits import SHARE
 from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges, wanted_range
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.products import spelled, wanted_products
+from schemahub_lib.pipeline.resume import Earlier, Resumption
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import Intervals, Stream, read_state
 
@@ -42,9 +43,15 @@ def bytes_a_trade(format: str, compress: str, *, keep_payload: bool) -> float:
 
 
 def plan(
-    settings: Settings, exchange: Exchange, options: BackfillOptions, size: float, lake: Lake | None
+    settings: Settings,
+    exchange: Exchange,
+    options: BackfillOptions,
+    size: float,
+    lake: Lake | None = None,
+    resumption: Resumption | None = None,
 ) -> list[Plan]:
-    """The parts of all products. With a lake, only what its raw table does not cover. Writes nothing.
+    """The parts of all products: with a lake, what its raw table does not cover; with a resumption, what is left to
+    it. Writes nothing.
 
     `size` is in bytes a trade. Raises UsageError, ExchangeUnavailable.
     """
@@ -58,13 +65,16 @@ def plan(
         for product in spelled(exchange, client, names)[0]:
             try:
                 newest = client.ask(exchange.head(product))
-                if lake is None:
-                    whole = wanted_range(client, exchange, product, options.since, options.until)
-                    ranges: Intervals = (whole,) if whole else ()
-                else:
+                ranges: Intervals
+                if lake is not None:
                     ranges = missing_ranges(client, exchange, product, streams.get(product, Stream(None)), options)
+                else:
+                    earlier = resumption.earlier(product, look=True) if resumption else Earlier()
+                    wanted = wanted_range(client, exchange, product, options.since, options.until)
+                    left = resumption.left(product, earlier, wanted, options.until) if resumption else wanted
+                    ranges = earlier.missing(*left) if left else ()
                 counts = [client.ask(exchange.count(product, low, high)) for low, high in ranges]
-            except ExchangeError as error:
+            except SchemaHubError as error:
                 plans.append(Plan(product, error=str(error)))
                 continue
             if None in counts:

@@ -114,9 +114,8 @@ def until_stopped(items: Generator[T, None, object], stop: threading.Event) -> I
         left.set()
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when all went well, 1 when every product failed, 3 when some did."""
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if not failed:
+def exit_code(statuses: Sequence[str]) -> int:
+    """0 when all went well, 1 when every product failed, 3 when some did or one in part."""
+    if not {"failed", "partial"} & set(statuses):
         return 0
-    return 1 if len(failed) == len(outcomes) else 3
+    return 1 if set(statuses) == {"failed"} else 3

@@ -1,7 +1,9 @@
-"""Where `ingest` goes on: never past a trade that has not landed, whatever was asked for or lost before."""
+"""The landing commands as people use them by hand: `ingest` never goes on past a trade that has not landed, whatever
+was asked for or lost before; a plan is what comes of it; nothing of another place is lost."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -55,9 +57,9 @@ class Market:
         assert done.code == code, done.err
         return done
 
-    def backfill(self, *flags: str) -> Outcome:
+    def backfill(self, *flags: str, code: int = 0) -> Outcome:
         done = self.run("backfill", "--products", PRODUCT, "--out", str(self.out), *flags)
-        assert done.code == 0, done.err
+        assert done.code == code, done.err
         return done
 
     def trades_come(self, number: int) -> None:
@@ -117,3 +119,51 @@ def test_what_an_unfinished_backfill_landed_is_not_where_a_rebuilt_watermark_beg
     told = market.ingest()
     assert "trades are missing" not in told.err
     assert market.landed() == before | dict.fromkeys(range(3001, 3011), 1)
+
+
+# Plans
+
+
+def half_way(market: Market, server: TapeServer) -> None:
+    """A backfill that ends after some objects, because the product is delisted for a while."""
+    answers = itertools.count()
+    server.spoil = lambda asked, body: (404, b'{"message":"NotFound"}') if next(answers) > 15 else None
+    market.backfill("--chunk-size", "100", code=1)
+    server.spoil = None
+    assert 500 <= len(market.landed()) < len(IDS)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_plan_to_resume_is_what_resuming_fetches_and_writes_nothing(
+    market: Market, server: TapeServer, tmp_path: Path, damaged: bool
+) -> None:
+    half_way(market, server)
+    left = min(market.landed()) - 1
+    checkpoint = tmp_path / f"state/{PRODUCT}.json"
+    if damaged:
+        checkpoint.write_text("{")
+    files = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    planned = json.loads(market.backfill("--resume", "--dry-run", "--json").out)
+    assert [plan["trades"] for plan in planned] == [left]  # by ids, of which some have no trade
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == files
+    market.backfill("--resume")
+    assert sorted(market.landed()) == IDS
+    planned = json.loads(market.backfill("--resume", "--dry-run", "--json").out)
+    assert [plan["trades"] for plan in planned] == [0]
+
+
+def test_a_plan_makes_no_folder_and_asks_where_to_resume(market: Market, run: Callable[..., Outcome]) -> None:
+    planned = json.loads(market.backfill("--resume", "--dry-run", "--json").out)
+    assert [plan["trades"] for plan in planned] == [3000]
+    assert not market.out.exists()
+    told = run("backfill", "--products", PRODUCT, "--resume", "--dry-run")
+    assert (told.code, "either --s3-bucket NAME or --out FOLDER" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize(("products", "code"), [("BTC-USD", 0), ("BTC-USD,NO-SUCH", 3), ("NO-SUCH,NOR-THIS", 1)])
+def test_a_plan_that_cannot_be_made_shows_in_the_exit_code(
+    run: Callable[..., Outcome], products: str, code: int
+) -> None:
+    told = run("backfill", "--products", products, "--dry-run")
+    assert told.code == code
+    assert ("cannot be planned" in told.out) == (code != 0)
