@@ -167,3 +167,24 @@ def test_a_plan_that_cannot_be_made_shows_in_the_exit_code(
     told = run("backfill", "--products", products, "--dry-run")
     assert told.code == code
     assert ("cannot be planned" in told.out) == (code != 0)
+
+
+# Checkpoints of two places
+
+
+def test_an_unfinished_backfills_only_checkpoint_is_not_overwritten_by_one_elsewhere(
+    market: Market, server: TapeServer, run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    half_way(market, server)
+    checkpoint = tmp_path / f"state/{PRODUCT}.json"
+    before = checkpoint.read_bytes()
+    elsewhere = ("backfill", "--products", PRODUCT, "--out", str(tmp_path / "other"))
+    told = run(*elsewhere)
+    assert told.code == 1
+    assert f"an unfinished backfill into {market.out}/{PREFIX} has its checkpoint here" in told.err
+    assert "finish that one with --resume" in told.err
+    assert checkpoint.read_bytes() == before
+    assert run(*elsewhere, "--checkpoint-s3").code == 0
+    market.backfill("--resume")
+    assert sorted(market.landed()) == IDS
+    assert run(*elsewhere).code == 0, "one that is complete has nothing to lose"
