@@ -77,10 +77,12 @@ def _settings(options: Globals) -> Settings:
 @click.option("--before", type=click.IntRange(0), help="Only ids above this one, whatever the watermark says.")
 @click.option("--after", type=click.IntRange(0), help="Only ids below this one.")
 @click.option("--skip-checkpoint", is_flag=True, help="Fetch the last minutes anew, whatever the watermark says.")
-@click.option("--cold-start-window", default="45m", show_default=True, help="How far back a new product starts.")
+@click.option("--cold-start-window", help="How far back a new product starts  [default: 45m].")
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time.")
 @_landing_options
-def ingest_command(options: Globals, product: str | None, source: str, cold_start_window: str, **values: Any) -> None:
+def ingest_command(
+    options: Globals, product: str | None, source: str, cold_start_window: str | None, **values: Any
+) -> None:
     """Land what is new of PRODUCT, or of every product in the seed file, as objects; each after its watermark."""
     import threading
 
@@ -90,11 +92,13 @@ def ingest_command(options: Globals, product: str | None, source: str, cold_star
 
     chosen = MicrobatchOptions(
         products=(product,) if product else (),
-        cold_start_window=parse_duration(cold_start_window),
+        cold_start_window=parse_duration(cold_start_window or "45m"),
         **{name: values.pop(name) for name in ("seed_path", "limit", "before", "after", "skip_checkpoint", "workers")},
     )
     if chosen.before is not None and chosen.after is not None and chosen.after <= chosen.before + 1:
         raise UsageError(f"no id is above --before {chosen.before} and below --after {chosen.after}")
+    if chosen.before is not None and cold_start_window is not None:
+        raise UsageError("--before says where to begin, so --cold-start-window has no effect: leave one of them out")
     landing = _landing(source, values)
     with Progress(live=live(options)) as progress:
         outcomes = land_new(_settings(options), EXCHANGES[source], chosen, landing, progress, threading.Event())

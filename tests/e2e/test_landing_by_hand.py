@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +21,7 @@ from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.pipeline import land_history, land_new
 from tests.e2e.conftest import Outcome
 from tests.e2e.tape import TapeServer, with_holes
-from tests.soak import PREFIX, PRODUCT, landed
+from tests.soak import PREFIX, PRODUCT, Place, begin, finish, landed
 
 # Ids are missing where one object ends and the next begins.
 IDS = with_holes(3000, (700, 1100))
@@ -119,6 +121,75 @@ def test_what_an_unfinished_backfill_landed_is_not_where_a_rebuilt_watermark_beg
     told = market.ingest()
     assert "trades are missing" not in told.err
     assert market.landed() == before | dict.fromkeys(range(3001, 3011), 1)
+
+
+# Where to begin, as told
+
+
+def test_trades_asked_for_by_id_set_no_watermark_before_they_come_to_the_newest(market: Market) -> None:
+    told = market.ingest("--before", "1200", "--after", "1900")
+    assert sorted(market.landed()) == list(range(1201, 1900))
+    assert market.watermark() is None
+    assert "up to trade 1899, does not come to the newest trade, so no watermark is set" in told.err
+    assert "--before 1899 goes on after it" in told.err
+    told = market.ingest("--before", "1899")
+    assert "no watermark is set" not in told.err
+    assert market.watermark() == 3000
+    market.trades_come(10)
+    market.ingest()
+    assert dict(market.landed()) == dict.fromkeys(range(1201, 3011), 1)
+
+
+def test_an_old_id_where_the_run_ends_early_is_not_where_later_ones_go_on(market: Market, server: TapeServer) -> None:
+    answers = itertools.count()
+    server.spoil = lambda asked, body: (404, b'{"message":"NotFound"}') if next(answers) > 2 else None
+    told = market.ingest("--skip-checkpoint", "--before", "5", "--limit", "200", code=1)
+    server.spoil = None
+    assert "no watermark is set" in told.err
+    assert market.landed()
+    assert market.watermark() is None
+    market.ingest("--cold-start-window", "20m")
+    assert market.watermark() == 3000
+    assert 1200 not in market.landed()
+
+
+def test_to_skip_a_checkpoint_that_is_not_there_is_to_begin(market: Market) -> None:
+    market.ingest("--skip-checkpoint", "--cold-start-window", "20m", "--after", "2500")
+    assert market.watermark() == 2499
+    market.ingest()
+    assert market.watermark() == 3000
+
+
+def test_what_does_not_go_on_where_the_watermark_is_is_told_once(market: Market) -> None:
+    market.ingest("--cold-start-window", "2h", "--after", "500")
+    told = market.ingest("--before", "600", "--limit", "200")
+    assert len(list(market.out.rglob("raw_*"))) > 3
+    assert told.err.count("does not go on where the watermark is, so that stays at trade 499") == 1
+
+
+def test_how_many_trades_are_asked_for_is_told_at_the_start(market: Market) -> None:
+    told = market.ingest("--before", "5")
+    assert "about 2,995 trades are asked for, going by their ids, and come oldest first" in told.err
+    assert "for history there is `backfill`" in told.err
+    assert "about 9 trades are asked for" in market.ingest("--before", "5", "--after", "15").err
+
+
+@pytest.mark.slow
+def test_ctrl_c_tells_where_the_next_run_goes_on(market: Market, server: TapeServer, tmp_path: Path) -> None:
+    market.ingest("--cold-start-window", "2h", "--after", "500")
+    place = Place.make(tmp_path, server, None)
+    server.delay = 0.3
+    asked = len(server.asked)
+    process = begin(place, 200, "ingest", PRODUCT, "--before", "600", "--limit", "100", *place.flags)
+    while len(server.asked) < asked + 10 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    server.delay = 0.0
+    assert ended.returncode == 130, ended.stderr
+    assert "the next run goes on after each product's watermark, which need not have come as far" in ended.stderr
+    assert f"up to trade {max(market.landed())}, does not go on where the watermark is" in ended.stderr
+    assert market.watermark() == 499
 
 
 # Plans

@@ -20,6 +20,7 @@ from tests.e2e.conftest import Outcome, assert_one_error
         (["ingest", "XBTUSD", "--source", "kraken", "--out", "o", "--before", "9"], "kraken pages by time"),
         (["ingest", "--out", "o", "--seed-path", "no-such.yaml"], "no-such.yaml cannot be read"),
         (["ingest", "BTC-USD", "--out", "o", "--cold-start-window", "soon"], "'soon' is not a duration"),
+        (["ingest", "BTC-USD", "--out", "o", "--before", "9", "--cold-start-window", "1h"], "leave one of them out"),
         (["backfill"], "either --s3-bucket NAME or --out FOLDER"),
         (["backfill", "--out", "o", "--to", "raw"], "leave --s3-bucket and --out out"),
         (["backfill", "--out", "o", "--to", "landing", "--gaps"], "use it with --to raw"),
