@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemahub_lib.commands.base import Globals, command, live, main_group, names, period
+from schemahub_lib.commands.base import Globals, command, live, main_group, names, period, product_names
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.backfill import BackfillOptions
     from schemahub_lib.pipeline.landing import Landing
     from schemahub_lib.pipeline.workers import Outcome
+
+OBJECT_OPTIONS = ("s3_bucket", "out", "s3_prefix", "format_", "compress")
 
 _source = click.option(
     "--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange."
@@ -31,16 +33,12 @@ def _landing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--format",
             "format_",
             type=click.Choice(["jsonl", "parquet"]),
-            default="jsonl",
-            show_default=True,
-            help="What objects hold.",
+            help="What objects hold  [default: jsonl].",
         ),
         click.option(
             "--compress",
             type=click.Choice(["none", "gzip", "zstd"]),
-            default="none",
-            show_default=True,
-            help="How objects are packed; Parquet always is, with zstd unless told gzip.",
+            help="How objects are packed; Parquet always is, with zstd unless told gzip  [default: none].",
         ),
         click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON."),
     )
@@ -57,10 +55,17 @@ def _landing(source: str, values: dict[str, Any], *, make: bool = True) -> Landi
     return Landing(
         open_store(bucket=values["s3_bucket"], out=values["out"], make=make),
         (values["s3_prefix"] or default_prefix(source)).strip("/"),
-        values["format_"],
-        values["compress"],
+        values["format_"] or "jsonl",
+        values["compress"] or "none",
         keep_payload=not values["no_payload"],
     )
+
+
+def _refuse(values: Mapping[str, Any], options: Sequence[str], why: str) -> None:
+    """Raise UsageError for the first of some options that is given, though it has no effect."""
+    for option in options:
+        if values[option]:
+            raise UsageError(f"{why}, so --{option.strip('_').replace('_', '-')} has no effect: remove it")
 
 
 def _settings(options: Globals) -> Settings:
@@ -91,10 +96,12 @@ def ingest_command(
     from schemahub_lib.pipeline.progress import Progress
 
     chosen = MicrobatchOptions(
-        products=(product,) if product else (),
+        products=product_names(product, values["seed_path"], "PRODUCT"),
         cold_start_window=parse_duration(cold_start_window or "45m"),
         **{name: values.pop(name) for name in ("seed_path", "limit", "before", "after", "skip_checkpoint", "workers")},
     )
+    if len(chosen.products) > 1:
+        raise UsageError(f"{product}: give one PRODUCT, or leave it out for those of a seed file (--seed-path)")
     if chosen.before is not None and chosen.after is not None and chosen.after <= chosen.before + 1:
         raise UsageError(f"no id is above --before {chosen.before} and below --after {chosen.after}")
     if chosen.before is not None and cold_start_window is not None:
@@ -142,7 +149,7 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
         return _show(options, _from_archives(options, source, archives, values))
     since, until = period(values.pop("since"), values.pop("until"))
     chosen = BackfillOptions(
-        products=names(values.pop("products")),
+        products=product_names(values.pop("products"), values["seed_path"]),
         since=since,
         until=until,
         keep_payload=not values["no_payload"],
@@ -152,8 +159,9 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
     if chosen.gaps and to == "landing":
         raise UsageError("--gaps are those of the raw table: use it with --to raw")
     raw = to == "raw" or chosen.gaps
-    if raw and (values["s3_bucket"] or values["out"]):
-        raise UsageError("--to raw writes into the warehouse (--warehouse): leave --s3-bucket and --out out")
+    if raw:
+        flag = "--gaps" if chosen.gaps else "--to raw"
+        _refuse(values, (*OBJECT_OPTIONS, "checkpoint_s3"), f"{flag} writes into the warehouse (--warehouse)")
     if values["dry_run"]:
         return _plan(options, source, chosen, raw, values)
     exchange, stop = EXCHANGES[source], threading.Event()
@@ -196,7 +204,8 @@ def _plan(options: Globals, source: str, chosen: BackfillOptions, raw: bool, val
     lake, resumption = options.lake() if raw else None, None
     if values["resume"] and not raw:
         resumption = Resumption(exchange, _landing(source, values, make=False), beside=values["checkpoint_s3"])
-    size = bytes_a_trade("raw" if raw else values["format_"], values["compress"], keep_payload=not values["no_payload"])
+    format_ = "raw" if raw else values["format_"] or "jsonl"
+    size = bytes_a_trade(format_, values["compress"] or "none", keep_payload=not values["no_payload"])
     plans = plan(_settings(options), exchange, chosen, size, lake, resumption)
     render.show_json(plans) if options.json else render.show_plans(plans)
     _exit(["failed" if plan.error else "ok" for plan in plans])
@@ -210,20 +219,17 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
     from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.runs import new_run_id
 
+    why = "--from-archive loads whole files into the raw table"
     ruled_out = ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "resume", "checkpoint_s3")
-    for option in (*ruled_out, "s3_bucket", "s3_prefix", "out"):
-        if values[option]:
-            raise UsageError(
-                f"--from-archive loads whole files into the raw table: leave --{option.replace('_', '-')} out"
-            )
+    _refuse(values, (*ruled_out, *OBJECT_OPTIONS), why)
     if values["to"] == "landing":
-        raise UsageError("--from-archive loads files into the raw table: leave --to landing out")
+        raise UsageError(f"{why}, so --to landing has no effect: remove it")
     with Progress(live=live(options)) as progress:
         return load_archives(
             options.lake(),
             EXCHANGES[source],
             [Path(name) for name in archives],
-            names(values["products"]),
+            names(values["products"], "--products"),
             new_run_id(),
             progress,
             threading.Event(),

@@ -130,11 +130,11 @@ def open_store(*, bucket: str | None, out: str | None, make: bool = True) -> Sto
     from schemahub_lib.landing.local import LocalStore
     from schemahub_lib.landing.s3 import S3Store
 
-    if (bucket is None) == (out is None):
+    if bool(bucket) == bool(out):
         raise UsageError("say where the objects go: either --s3-bucket NAME or --out FOLDER")
-    if out is not None:
+    if out:
         return LocalStore.make(out) if make else LocalStore(Path(out))
-    assert bucket is not None
+    assert bucket
     if not _bucket(bucket):
         name, _, prefix = bucket.removeprefix("s3://").partition("/")
         remedy = f"--s3-bucket {name}" + (f" --s3-prefix {prefix.rstrip('/')}" if prefix else "")
