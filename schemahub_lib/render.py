@@ -131,7 +131,7 @@ def show_plans(plans: Sequence[Plan]) -> None:
     rows: list[tuple[Any, ...]] = [
         (
             plan.product,
-            plan.newest,
+            None if plan.newest is None else place_text(plan.newest, plan.position),
             None if plan.trades is None else f"{plan.trades:,}",
             None if plan.requests is None else f"{plan.requests:,}",
             _duration(plan.seconds),

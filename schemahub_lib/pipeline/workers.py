@@ -26,7 +26,7 @@ class Outcome:
     """What a command did for one product. `last_trade_id` is how far it came; `set_aside` counts malformed rows."""
 
     product: str
-    status: Literal["ok", "complete", "nothing new", "stopped", "failed"] = "ok"
+    status: Literal["ok", "complete", "nothing new", "nothing covered", "stopped", "partial", "failed"] = "ok"
     trades: int = 0
     duplicates: int = 0
     objects: int = 0

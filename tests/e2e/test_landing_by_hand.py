@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from schemahub_lib.exchanges.coinbase import Coinbase
 from schemahub_lib.http.messages import RateLimit
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.pipeline import land_history, land_new
+from schemahub_lib.simulator import Simulator
 from tests.e2e.conftest import Outcome
 from tests.e2e.tape import TapeServer, with_holes
 from tests.soak import PREFIX, PRODUCT, Place, begin, finish, landed
@@ -238,6 +240,14 @@ def test_a_plan_that_cannot_be_made_shows_in_the_exit_code(
     told = run("backfill", "--products", products, "--dry-run")
     assert told.code == code
     assert ("cannot be planned" in told.out) == (code != 0)
+
+
+@pytest.mark.slow
+def test_a_plan_shows_where_the_newest_trade_stands_as_people_read_it(cli: Callable[..., Outcome]) -> None:
+    with Simulator(seed=5, now="2024-02-08T12:00:00Z", speed=0, trade_rate=0.1, rate_limits=False) as simulator:
+        flags = ("--source", "kraken", "--products", "XBTUSD", "--since", "2024-02-08T11:30:00", "--dry-run")
+        told = cli("backfill", *flags, SCHEMAHUB_KRAKEN_URL=simulator.urls["kraken"])
+    assert re.search(r"XBTUSD\s+│ 2024-02-08 11:[45]\d:\d\d │", told.out), told.out
 
 
 # Checkpoints of two places

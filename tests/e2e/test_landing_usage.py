@@ -65,6 +65,20 @@ def test_it_is_refused(
     assert not list(tmp_path.rglob("*.jsonl*"))
 
 
+def test_products_of_which_nothing_landed_are_named_beside_those_that_are_there(
+    cli: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    for product in ("ETH-USD", "BTC-USD"):
+        (tmp_path / f"raw_coinbase_trades_{product}_20240101T000000000000Z_1.jsonl").write_text("")
+    load = ("run", "load", "coinbase", "--from", str(tmp_path))
+    done = cli(*load, "--products", "NOPE,NOR-THIS", SCHEMAHUB_WAREHOUSE=str(tmp_path / "w"))
+    assert done.code == 2
+    assert_one_error(done.err, "no landed objects of NOPE, NOR-THIS are there, but of BTC-USD, ETH-USD")
+    done = cli(*load, "--products", "NOPE,BTC-USD", SCHEMAHUB_WAREHOUSE=str(tmp_path / "w"))
+    assert done.code == 0
+    assert "no landed objects of NOPE are there" in done.err
+
+
 def test_a_folder_without_landed_objects_says_what_they_are_called(cli: Callable[..., Outcome], tmp_path: Path) -> None:
     done = cli("run", "load", "coinbase", "--from", str(tmp_path), SCHEMAHUB_WAREHOUSE=str(tmp_path / "w"))
     assert done.code == 2
