@@ -220,16 +220,20 @@ def show_upkeeps(upkeeps: Sequence[Upkeep], *, dry_run: bool) -> None:
 
 
 def show_seed_change(change: SeedChange) -> None:
-    """A seed file's difference, and what was left out of it."""
-    for sign, names in (("+", change.added), ("-", change.removed)):
-        for name in names:
+    """A seed file's difference, and what was left out of it or kept in it."""
+    for sign, changed in (("+", change.added), ("-", change.removed)):
+        for name in changed:
             click.echo(f"{sign} {name}")
-    reasons = sorted(set(change.left_out.values()))
-    for reason in reasons:
-        left = sorted(name for name, why in change.left_out.items() if why == reason)
-        click.echo(f"left out, {reason}: {', '.join(left)}")
+    for what, reasons in (("left out", change.left_out), ("kept", change.kept)):
+        for reason in sorted(set(reasons.values())):
+            names = sorted(name for name, why in reasons.items() if why == reason)
+            click.echo(f"{what}, {reason}: {', '.join(names)}")
     difference = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.product_ids)} in all"
+    if change.compared_with != change.path:
+        difference += f", compared with {change.compared_with}"
     hint = "written" if change.written else "nothing written; --write does it"
+    if not change.product_ids:
+        hint = "nothing written, and --write refuses to leave nothing in it"
     click.echo(f"{change.path}: {difference} ({hint})")
 
 

@@ -256,8 +256,8 @@ def _exit(statuses: Sequence[str]) -> None:
 @_source
 @click.option("--path", help="Seed file  [default: mappings/product_ids_seed.yaml, or ..._<source>.yaml].")
 @click.option("--fetch", is_flag=True, help="Ask the exchange for its products, as is done without it too.")
-@click.option("--write", is_flag=True, help="Write the file; without it only the difference is shown.")
-@click.option("--merge", is_flag=True, help="Keep the ids that are in the file already.")
+@click.option("--write", is_flag=True, help="Write the file anew, without its comments; else the difference is shown.")
+@click.option("--merge", is_flag=True, help="Keep the ids that are in the file already, offered or not.")
 @click.option("--filter-regex", help="Only ids that this matches as a whole, e.g. '.*-USD'.")
 @click.option("--dry-run", is_flag=True, help="Only show the difference, whatever else is said.")
 def update_seed_command(
