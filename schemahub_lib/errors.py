@@ -28,6 +28,11 @@ class SchemaHubError(Exception):
     exit_code = 1
 
 
+def words(error: BaseException) -> str:
+    """What an error says, without the number and the path that Python puts around what the system says."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 class UsageError(SchemaHubError):
     exit_code = 2
 

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
+
+from schemahub_lib.exchanges.fields import place_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,7 +128,7 @@ def show_plans(plans: Sequence[Plan]) -> None:
     rows: list[tuple[Any, ...]] = [
         (
             plan.product,
-            plan.newest,
+            None if plan.newest is None else place_text(plan.newest, plan.position),
             None if plan.trades is None else f"{plan.trades:,}",
             None if plan.requests is None else f"{plan.requests:,}",
             _duration(plan.seconds),
@@ -215,16 +217,20 @@ def show_upkeeps(upkeeps: Sequence[Upkeep], *, dry_run: bool) -> None:
 
 
 def show_seed_change(change: SeedChange) -> None:
-    """A seed file's difference, and what was left out of it."""
-    for sign, names in (("+", change.added), ("-", change.removed)):
-        for name in names:
+    """A seed file's difference, and what was left out of it or kept in it."""
+    for sign, changed in (("+", change.added), ("-", change.removed)):
+        for name in changed:
             click.echo(f"{sign} {name}")
-    reasons = sorted(set(change.left_out.values()))
-    for reason in reasons:
-        left = sorted(name for name, why in change.left_out.items() if why == reason)
-        click.echo(f"left out, {reason}: {', '.join(left)}")
+    for what, reasons in (("left out", change.left_out), ("kept", change.kept)):
+        for reason in sorted(set(reasons.values())):
+            names = sorted(name for name, why in reasons.items() if why == reason)
+            click.echo(f"{what}, {reason}: {', '.join(names)}")
     difference = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.product_ids)} in all"
+    if change.compared_with != change.path:
+        difference += f", compared with {change.compared_with}"
     hint = "written" if change.written else "nothing written; --write does it"
+    if not change.product_ids:
+        hint = "nothing written, and --write refuses to leave nothing in it"
     click.echo(f"{change.path}: {difference} ({hint})")
 
 
@@ -268,12 +274,10 @@ def show_rows(rows: pa.Table, output: str) -> None:
 
 def ranges_text(covered: Intervals, position: Position) -> str:
     """The last of some ranges, as ids or as times."""
-
-    def shown(place: int) -> str:
-        return f"{datetime.fromtimestamp(place / 1e6, UTC):%Y-%m-%d %H:%M:%S}" if position == "time" else str(place)
-
     more = [f"{len(covered) - SHOWN_RANGES} more"] if len(covered) > SHOWN_RANGES else []
-    return "\n".join(more + [f"{shown(low)} to {shown(high)}" for low, high in covered[-SHOWN_RANGES:]])
+    return "\n".join(
+        more + [f"{place_text(low, position)} to {place_text(high, position)}" for low, high in covered[-SHOWN_RANGES:]]
+    )
 
 
 def _duration(seconds: float | None) -> str | None:

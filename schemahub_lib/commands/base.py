@@ -94,9 +94,23 @@ def main_group(context: click.Context, /, **values: Any) -> None:
     context.obj = Globals(**{name: value for name, value in values.items() if value is not None})
 
 
-def names(listed: str | None) -> tuple[str, ...]:
-    """The names in a comma-separated list."""
-    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+def names(listed: str | None, told_by: str) -> tuple[str, ...]:
+    """The names in a comma-separated list; none where it was not given.
+
+    Raises UsageError for one without names: an empty shell variable must not stand for everything there is.
+    """
+    found = tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+    if listed is not None and not found:
+        raise UsageError(f"{told_by} is empty: name at least one, or leave it out")
+    return found
+
+
+def product_names(listed: str | None, seed_path: str | None, told_by: str = "--products") -> tuple[str, ...]:
+    """The products that are named, else none. Raises UsageError where they would come from a seed file too."""
+    found = names(listed, told_by)
+    if found and seed_path is not None:
+        raise UsageError(f"{told_by} says which products, so --seed-path has no effect: leave one of them out")
+    return found
 
 
 def period(
@@ -107,7 +121,7 @@ def period(
 
     from schemahub_lib.config import parse_time
 
-    start, end = (parse_time(text) if text else None for text in (since, until))
+    start, end = (parse_time(text) if text is not None else None for text in (since, until))
     if start and end and start >= end:
         raise UsageError(f"{flags[0]} {since} is not before {flags[1]} {until}")
     if start and start > datetime.now(UTC):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemahub_lib.commands.base import Globals, command, live, main_group, names, period
+from schemahub_lib.commands.base import Globals, command, live, main_group, names, period, product_names
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.backfill import BackfillOptions
     from schemahub_lib.pipeline.landing import Landing
     from schemahub_lib.pipeline.workers import Outcome
+
+OBJECT_OPTIONS = ("s3_bucket", "out", "s3_prefix", "format_", "compress")
 
 _source = click.option(
     "--source", type=click.Choice(list(EXCHANGES)), default="coinbase", show_default=True, help="Exchange."
@@ -31,16 +33,12 @@ def _landing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--format",
             "format_",
             type=click.Choice(["jsonl", "parquet"]),
-            default="jsonl",
-            show_default=True,
-            help="What objects hold.",
+            help="What objects hold  [default: jsonl].",
         ),
         click.option(
             "--compress",
             type=click.Choice(["none", "gzip", "zstd"]),
-            default="none",
-            show_default=True,
-            help="How objects are packed; Parquet always is, with zstd unless told gzip.",
+            help="How objects are packed; Parquet always is, with zstd unless told gzip  [default: none].",
         ),
         click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON."),
     )
@@ -49,17 +47,25 @@ def _landing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _landing(
-    source: str, s3_bucket: str | None, out: str | None, s3_prefix: str | None, no_payload: bool, **how: Any
-) -> Landing:
+def _landing(source: str, values: dict[str, Any], *, make: bool = True) -> Landing:
     from schemahub_lib.landing.names import default_prefix
     from schemahub_lib.landing.store import open_store
     from schemahub_lib.pipeline.landing import Landing
 
-    prefix = (s3_prefix or default_prefix(source)).strip("/")
     return Landing(
-        open_store(bucket=s3_bucket, out=out), prefix, how["format_"], how["compress"], keep_payload=not no_payload
+        open_store(bucket=values["s3_bucket"], out=values["out"], make=make),
+        (values["s3_prefix"] or default_prefix(source)).strip("/"),
+        values["format_"] or "jsonl",
+        values["compress"] or "none",
+        keep_payload=not values["no_payload"],
     )
+
+
+def _refuse(values: Mapping[str, Any], options: Sequence[str], why: str) -> None:
+    """Raise UsageError for the first of some options that is given, though it has no effect."""
+    for option in options:
+        if values[option]:
+            raise UsageError(f"{why}, so --{option.strip('_').replace('_', '-')} has no effect: remove it")
 
 
 def _settings(options: Globals) -> Settings:
@@ -76,10 +82,12 @@ def _settings(options: Globals) -> Settings:
 @click.option("--before", type=click.IntRange(0), help="Only ids above this one, whatever the watermark says.")
 @click.option("--after", type=click.IntRange(0), help="Only ids below this one.")
 @click.option("--skip-checkpoint", is_flag=True, help="Fetch the last minutes anew, whatever the watermark says.")
-@click.option("--cold-start-window", default="45m", show_default=True, help="How far back a new product starts.")
+@click.option("--cold-start-window", help="How far back a new product starts  [default: 45m].")
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time.")
 @_landing_options
-def ingest_command(options: Globals, product: str | None, source: str, cold_start_window: str, **values: Any) -> None:
+def ingest_command(
+    options: Globals, product: str | None, source: str, cold_start_window: str | None, **values: Any
+) -> None:
     """Land what is new of PRODUCT, or of every product in the seed file, as objects; each after its watermark."""
     import threading
 
@@ -88,13 +96,17 @@ def ingest_command(options: Globals, product: str | None, source: str, cold_star
     from schemahub_lib.pipeline.progress import Progress
 
     chosen = MicrobatchOptions(
-        products=(product,) if product else (),
-        cold_start_window=parse_duration(cold_start_window),
+        products=product_names(product, values["seed_path"], "PRODUCT"),
+        cold_start_window=parse_duration(cold_start_window or "45m"),
         **{name: values.pop(name) for name in ("seed_path", "limit", "before", "after", "skip_checkpoint", "workers")},
     )
+    if len(chosen.products) > 1:
+        raise UsageError(f"{product}: give one PRODUCT, or leave it out for those of a seed file (--seed-path)")
     if chosen.before is not None and chosen.after is not None and chosen.after <= chosen.before + 1:
         raise UsageError(f"no id is above --before {chosen.before} and below --after {chosen.after}")
-    landing = _landing(source, **values)
+    if chosen.before is not None and cold_start_window is not None:
+        raise UsageError("--before says where to begin, so --cold-start-window has no effect: leave one of them out")
+    landing = _landing(source, values)
     with Progress(live=live(options)) as progress:
         outcomes = land_new(_settings(options), EXCHANGES[source], chosen, landing, progress, threading.Event())
     _show(options, outcomes)
@@ -137,20 +149,20 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
         return _show(options, _from_archives(options, source, archives, values))
     since, until = period(values.pop("since"), values.pop("until"))
     chosen = BackfillOptions(
-        products=names(values.pop("products")),
+        products=product_names(values.pop("products"), values["seed_path"]),
         since=since,
         until=until,
         keep_payload=not values["no_payload"],
         **{name: values.pop(name) for name in ("seed_path", "chunk_size", "workers", "concurrency", "gaps")},
     )
-    to, distributed = values.pop("to"), values.pop("distributed")
-    resume, checkpoint_s3, dry_run = (values.pop(name) for name in ("resume", "checkpoint_s3", "dry_run"))
+    to, distributed, resume = values["to"], values["distributed"], values["resume"]
     if chosen.gaps and to == "landing":
         raise UsageError("--gaps are those of the raw table: use it with --to raw")
     raw = to == "raw" or chosen.gaps
-    if raw and (values["s3_bucket"] or values["out"]):
-        raise UsageError("--to raw writes into the warehouse (--warehouse): leave --s3-bucket and --out out")
-    if dry_run:
+    if raw:
+        flag = "--gaps" if chosen.gaps else "--to raw"
+        _refuse(values, (*OBJECT_OPTIONS, "checkpoint_s3"), f"{flag} writes into the warehouse (--warehouse)")
+    if values["dry_run"]:
         return _plan(options, source, chosen, raw, values)
     exchange, stop = EXCHANGES[source], threading.Event()
     lake = options.lake() if raw or distributed else None
@@ -163,15 +175,16 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
         if raw and lake is not None:
             outcomes = backfill_raw(lake, exchange, chosen, new_run_id(), journey, stop, cluster)
         else:
-            from schemahub_lib.pipeline.land_history import checkpoints_of, land_history
+            from schemahub_lib.pipeline.land_history import land_history
+            from schemahub_lib.pipeline.resume import Resumption
 
-            landing = _landing(source, **values)
+            landing = _landing(source, values)
             outcomes = land_history(
                 _settings(options),
                 exchange,
                 chosen,
                 landing,
-                checkpoints_of(landing, source, beside=checkpoint_s3),
+                Resumption(exchange, landing, beside=values["checkpoint_s3"]),
                 journey,
                 stop,
                 resume=resume,
@@ -185,11 +198,17 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
 def _plan(options: Globals, source: str, chosen: BackfillOptions, raw: bool, values: dict[str, Any]) -> None:
     from schemahub_lib import render
     from schemahub_lib.pipeline.plan import bytes_a_trade, plan
+    from schemahub_lib.pipeline.resume import Resumption
 
-    lake = options.lake() if raw else None
-    size = bytes_a_trade("raw" if raw else values["format_"], values["compress"], keep_payload=not values["no_payload"])
-    plans = plan(_settings(options), EXCHANGES[source], chosen, size, lake)
+    exchange = EXCHANGES[source]
+    lake, resumption = options.lake() if raw else None, None
+    if values["resume"] and not raw:
+        resumption = Resumption(exchange, _landing(source, values, make=False), beside=values["checkpoint_s3"])
+    format_ = "raw" if raw else values["format_"] or "jsonl"
+    size = bytes_a_trade(format_, values["compress"] or "none", keep_payload=not values["no_payload"])
+    plans = plan(_settings(options), exchange, chosen, size, lake, resumption)
     render.show_json(plans) if options.json else render.show_plans(plans)
+    _exit(["failed" if plan.error else "ok" for plan in plans])
 
 
 def _from_archives(options: Globals, source: str, archives: tuple[str, ...], values: dict[str, Any]) -> list[Outcome]:
@@ -200,20 +219,17 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
     from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.runs import new_run_id
 
+    why = "--from-archive loads whole files into the raw table"
     ruled_out = ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "resume", "checkpoint_s3")
-    for option in (*ruled_out, "s3_bucket", "s3_prefix", "out"):
-        if values[option]:
-            raise UsageError(
-                f"--from-archive loads whole files into the raw table: leave --{option.replace('_', '-')} out"
-            )
+    _refuse(values, (*ruled_out, *OBJECT_OPTIONS), why)
     if values["to"] == "landing":
-        raise UsageError("--from-archive loads files into the raw table: leave --to landing out")
+        raise UsageError(f"{why}, so --to landing has no effect: remove it")
     with Progress(live=live(options)) as progress:
         return load_archives(
             options.lake(),
             EXCHANGES[source],
             [Path(name) for name in archives],
-            names(values["products"]),
+            names(values["products"], "--products"),
             new_run_id(),
             progress,
             threading.Event(),
@@ -224,10 +240,15 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
 def _show(options: Globals, outcomes: list[Outcome]) -> None:
     """Print what was done, and exit with the code the outcome has."""
     from schemahub_lib import render
-    from schemahub_lib.pipeline.workers import exit_code
 
     render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
-    if code := exit_code(outcomes):
+    _exit([outcome.status for outcome in outcomes])
+
+
+def _exit(statuses: Sequence[str]) -> None:
+    from schemahub_lib.pipeline.workers import exit_code
+
+    if code := exit_code(statuses):
         raise click.exceptions.Exit(code)
 
 
@@ -235,8 +256,8 @@ def _show(options: Globals, outcomes: list[Outcome]) -> None:
 @_source
 @click.option("--path", help="Seed file  [default: mappings/product_ids_seed.yaml, or ..._<source>.yaml].")
 @click.option("--fetch", is_flag=True, help="Ask the exchange for its products, as is done without it too.")
-@click.option("--write", is_flag=True, help="Write the file; without it only the difference is shown.")
-@click.option("--merge", is_flag=True, help="Keep the ids that are in the file already.")
+@click.option("--write", is_flag=True, help="Write the file anew, without its comments; else the difference is shown.")
+@click.option("--merge", is_flag=True, help="Keep the ids that are in the file already, offered or not.")
 @click.option("--filter-regex", help="Only ids that this matches as a whole, e.g. '.*-USD'.")
 @click.option("--dry-run", is_flag=True, help="Only show the difference, whatever else is said.")
 def update_seed_command(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemahub_lib.commands.base import Globals, command, live, main_group, names, period
+from schemahub_lib.commands.base import Globals, command, live, main_group, names, period, product_names
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
@@ -44,7 +44,7 @@ def _options_from(values: dict[str, Any]) -> IngestOptions:
 
     since, until = period(values["since"], values["until"])
     return IngestOptions(
-        products=names(values["products"]),
+        products=product_names(values["products"], values["seed_path"]),
         seed_path=values["seed_path"],
         cold_start_window=parse_duration(values["cold_start_window"]),
         since=since,
@@ -107,11 +107,11 @@ def run_unify_command(
     from schemahub_lib.pipeline.runs import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
-    region = Region(*period(start, end, ("--from", "--to")), names(symbols))
+    region = Region(*period(start, end, ("--from", "--to")), names(symbols, "--symbols"))
     if full_refresh and region != Region():
         raise UsageError("--full-refresh rebuilds everything: leave out --from, --to and --symbols, or leave out it")
     lake = options.lake()
-    specs = mappings_for(lake, target, names(sources))
+    specs = mappings_for(lake, target, names(sources, "--sources"))
     run_id = new_run_id()
     with Progress(live=live(options)) as progress:
         if full_refresh and not dry_run:
@@ -136,7 +136,7 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
 
     ingest_options = _options_from(values)
     lake = options.lake()
-    specs = mappings_for(lake, target, names(sources))
+    specs = mappings_for(lake, target, names(sources, "--sources"))
     exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
     _one_venue(ingest_options, exchanges, "give one source with --sources")
     with Progress(live=live(options)) as progress:
@@ -166,13 +166,13 @@ def run_load_command(options: Globals, source: str, uri: str, products: str | No
             EXCHANGES[source],
             store,
             prefix,
-            names(products),
+            names(products, "--products"),
             new_run_id(),
             progress,
             threading.Event(),
         )
     render.show_json(outcomes) if options.json else render.show_outcomes(outcomes)
-    if code := exit_code(outcomes):
+    if code := exit_code([outcome.status for outcome in outcomes]):
         raise click.exceptions.Exit(code)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemahub_lib.http.messages import Value
-from schemahub_lib.schemas import TimeEncoding
+from schemahub_lib.schemas import Position, TimeEncoding
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -94,6 +94,11 @@ def since_epoch(moment: datetime) -> int:
 def moment(microseconds: int) -> datetime:
     """Microseconds since 1970 as an aware time."""
     return _EPOCH + microseconds * _MICROSECOND
+
+
+def place_text(place: int, position: Position) -> str:
+    """A position as people read it: an id, or a time to the second."""
+    return f"{moment(place):%Y-%m-%d %H:%M:%S}" if position == "time" else str(place)
 
 
 def _iso8601(text: str) -> datetime:

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from schemahub_lib import __version__
+from schemahub_lib.errors import words
 from schemahub_lib.http.messages import Request, Response
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -85,4 +86,4 @@ def _cause(error: BaseException) -> str:
     """What is at the root of an error that requests and urllib3 have wrapped several times."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words(error)

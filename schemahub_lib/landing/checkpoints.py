@@ -44,11 +44,12 @@ class Checkpoints:
         self.store, self._source, self._key = store, source, key
         self._versions: dict[str, str | None] = {}
 
-    def load(self, product: str) -> Checkpoint | None:
+    def load(self, product: str, *, set_aside: bool = True) -> Checkpoint | None:
         """A product's checkpoint; None where there is none.
 
         Raises CheckpointCorrupt once a file that is no checkpoint of this product has been set aside, and again as long
-        as nothing was saved in its place: whoever died meanwhile must not seem never to have begun. Raises StoreError.
+        as nothing was saved in its place: whoever died meanwhile must not seem never to have begun. With `set_aside`
+        off the file stays where it is. Raises StoreError.
         """
         key = self._key(product)
         stored = self.store.read(key)
@@ -62,11 +63,11 @@ class Checkpoints:
         try:
             return _read(stored.body, self._source, product)
         except ValueError as error:
-            aside = self.store.set_aside(key)
-            self._versions[product] = None
-            raise CheckpointCorrupt(
-                f"{self.store.uri}/{key} is no checkpoint of {product} ({error}); it is now {aside}"
-            ) from error
+            told = f"{self.store.uri}/{key} is no checkpoint of {product} ({error})"
+            if set_aside:
+                told += f"; it is now {self.store.set_aside(key)}"
+                self._versions[product] = None
+            raise CheckpointCorrupt(told) from error
 
     def save(self, product: str, checkpoint: Checkpoint) -> None:
         """Write over the version that was loaded or saved last. Raises Conflict when there is another, StoreError."""

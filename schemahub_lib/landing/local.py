@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 from uuid import uuid4
 
-from schemahub_lib.errors import Conflict, StoreError, UsageError
+from schemahub_lib.errors import Conflict, StoreError, UsageError, words
 from schemahub_lib.landing.store import Entry, Sink, Stored, corrupt_name
 
 OURS = ".schemahub-"  # how the files begin that are no objects
@@ -188,7 +188,7 @@ def clear_errors(verb: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "see to the disk, then run again")
-        raise StoreError(f"cannot {verb} {path}: {error.strerror or error}; {remedy}") from error
+        raise StoreError(f"cannot {verb} {path}: {words(error)}; {remedy}") from error
 
 
 def _version(body: bytes) -> str:

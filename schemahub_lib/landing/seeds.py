@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import UsageError, words
 from schemahub_lib.mapping.registry import shipped_mappings
 
 FOLDER = Path("mappings")
@@ -27,7 +27,7 @@ class Seed:
 
 def seed_file(source: str, path: str | None) -> Path | Traversable:
     """The seed file to read: `path`, else the one in ./mappings, else the one shipped."""
-    if path:
+    if path is not None:
         return Path(path)
     own = FOLDER / _name(source)
     return own if own.exists() else shipped_mappings() / _name(source)
@@ -35,7 +35,7 @@ def seed_file(source: str, path: str | None) -> Path | Traversable:
 
 def seed_target(source: str, path: str | None) -> Path:
     """The seed file to write: `path`, else the one in ./mappings."""
-    return Path(path) if path else FOLDER / _name(source)
+    return FOLDER / _name(source) if path is None else Path(path)
 
 
 def read_seed(place: Path | Traversable) -> list[str]:
@@ -45,7 +45,7 @@ def read_seed(place: Path | Traversable) -> list[str]:
     try:
         document = yaml.safe_load(place.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the product seed file {place} cannot be read: {error}") from error
+        raise UsageError(f"the product seed file {place} cannot be read: {words(error)}") from error
     ids = document.get("product_ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not ids:
         raise UsageError(f"{place}: expected `product_ids:` with a list of product names")
@@ -80,7 +80,7 @@ def write_seed(place: Path, seed: Seed) -> None:
             os.fsync(file.fileno())
         Path(file.name).replace(place)
     except OSError as error:
-        raise UsageError(f"the product seed file {place} cannot be written: {error}") from error
+        raise UsageError(f"the product seed file {place} cannot be written: {words(error)}") from error
 
 
 def _name(source: str) -> str:

@@ -122,16 +122,19 @@ class Store(Protocol):
         """Remove; no matter if there was none."""
 
 
-def open_store(*, bucket: str | None, out: str | None) -> Store:
-    """The store of `--s3-bucket` or of `--out`, a folder that is made when missing. Raises UsageError, StoreError."""
+def open_store(*, bucket: str | None, out: str | None, make: bool = True) -> Store:
+    """The store of `--s3-bucket` or of `--out`, a folder that is made when missing, unless it is only looked at.
+
+    Raises UsageError, StoreError.
+    """
     from schemahub_lib.landing.local import LocalStore
     from schemahub_lib.landing.s3 import S3Store
 
-    if (bucket is None) == (out is None):
+    if bool(bucket) == bool(out):
         raise UsageError("say where the objects go: either --s3-bucket NAME or --out FOLDER")
-    if out is not None:
-        return LocalStore.make(out)
-    assert bucket is not None
+    if out:
+        return LocalStore.make(out) if make else LocalStore(Path(out))
+    assert bucket
     if not _bucket(bucket):
         name, _, prefix = bucket.removeprefix("s3://").partition("/")
         remedy = f"--s3-bucket {name}" + (f" --s3-prefix {prefix.rstrip('/')}" if prefix else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from schemahub_lib.tables.state import Intervals, Stream, cover
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 BATCH_ROWS = 250_000  # rows in one publish
 SETTLED = timedelta(minutes=1)  # no trade comes in later than that
@@ -110,7 +113,7 @@ def backfill_raw(
             ranges = missing_ranges(client, exchange, product, stream, options)
             if not ranges:
                 journey.arrive(product)
-                outcome.status = "nothing new"
+                outcome.status = "nothing covered" if options.gaps and not stream.covered else "nothing new"
                 return
             journey.begin(product, sum(high - low + 1 for low, high in ranges))
             batch = _Batch(lake, exchange, run_id, outcome, options.keep_payload)
@@ -147,6 +150,11 @@ def missing_ranges(
 ) -> Intervals:
     """What to fetch: from the newest trade down, or from where ingest began, without what is covered."""
     if options.gaps:
+        if not stream.covered:
+            log.warning(
+                "%s %s: nothing is covered yet, so there are no gaps to fill; `backfill --to raw` fetches history",
+                *(exchange.name, product),
+            )
         if not stream.gaps:
             return ()
         inside = (stream.covered[0][0], stream.covered[-1][1])

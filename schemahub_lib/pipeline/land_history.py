@@ -6,27 +6,24 @@ import logging
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import CheckpointCorrupt, ExchangeError, Interrupted, UsageError
+from schemahub_lib.errors import ExchangeError, Interrupted
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Page
-from schemahub_lib.landing.checkpoints import Checkpoint, Checkpoints
+from schemahub_lib.landing.checkpoints import Checkpoint
 from schemahub_lib.landing.claim import Claim
-from schemahub_lib.landing.local import LocalStore
-from schemahub_lib.landing.names import checkpoint_key, local_checkpoint_key
 from schemahub_lib.pipeline.backfill import BackfillOptions, pieces, wanted_range
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.distributed import Cluster
-from schemahub_lib.pipeline.landed import survey
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
+from schemahub_lib.pipeline.resume import Earlier, Resumption
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
-from schemahub_lib.tables.state import Intervals, Stream, cover
+from schemahub_lib.tables.state import Intervals, cover
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +33,7 @@ def land_history(
     exchange: Exchange,
     options: BackfillOptions,
     landing: Landing,
-    checkpoints: Checkpoints,
+    resumption: Resumption,
     journey: Journey,
     stop: threading.Event,
     *,
@@ -54,7 +51,7 @@ def land_history(
 
         def work(product: str, outcome: Outcome) -> None:
             with claimed(landing, "backfill", exchange, product) as held:
-                _Backfill(client, exchange, options, landing, checkpoints, journey, outcome, held, cluster, stop).run(
+                _Backfill(client, exchange, options, landing, resumption, journey, outcome, held, cluster, stop).run(
                     resume
                 )
 
@@ -67,13 +64,6 @@ def land_history(
     return outcomes
 
 
-def checkpoints_of(landing: Landing, source: str, *, beside: bool) -> Checkpoints:
-    """Backfills' checkpoints: in ./state, or `beside` the objects."""
-    if beside:
-        return Checkpoints(landing.store, source, partial(checkpoint_key, landing.prefix))
-    return Checkpoints(LocalStore.make("."), source, partial(local_checkpoint_key, source))
-
-
 class _Backfill:
     """One product's way back."""
 
@@ -83,7 +73,7 @@ class _Backfill:
         exchange: Exchange,
         options: BackfillOptions,
         landing: Landing,
-        checkpoints: Checkpoints,
+        resumption: Resumption,
         journey: Journey,
         outcome: Outcome,
         held: Claim,
@@ -91,39 +81,35 @@ class _Backfill:
         stop: threading.Event,
     ) -> None:
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
-        self.checkpoints, self.journey, self.outcome, self.held = checkpoints, journey, outcome, held
+        self.resumption, self.journey, self.outcome, self.held = resumption, journey, outcome, held
         self.product, self.cluster, self.stop = outcome.product, cluster, stop
         self.objects = Objects(landing, exchange, outcome, newest_first=True)
-        # Checkpoints beside their objects may move with them.
-        self.place = None if checkpoints.store is landing.store else f"{landing.store.uri}/{landing.prefix}"
+        self.earlier = Earlier()
         self.processed = 0
         self.last_id = "0"  # of the oldest trade landed
         self.empty: Intervals = ()  # positions at which the exchange has no trades, asked and answered
-        self.landed: Intervals = ()  # what lies below the checkpoint nevertheless
 
     def run(self, resume: bool) -> None:
-        found = wanted_range(self.client, self.exchange, self.product, self.options.since, self.options.until)
-        position = None
         if resume:
-            position = self._resume_at()
+            self.earlier = self.resumption.earlier(self.product)
         else:
-            self._start_anew()
-        if found is None or (position is not None and position <= found[0]):
+            self.resumption.start_anew(self.product)
+        self.processed, self.last_id = self.earlier.processed, self.earlier.last_id
+        self.empty = self.earlier.empty
+        if self.earlier.rebuilt and self.earlier.position is not None:
+            self._save(self.earlier.position)
+        options = self.options
+        wanted = wanted_range(self.client, self.exchange, self.product, options.since, options.until)
+        left = self.resumption.left(self.product, self.earlier, wanted, options.until)
+        if left is None:
             self.journey.arrive(self.product)
             self.outcome.status = "nothing new"
             return
-        low, high = found
-        if position is not None:
-            if high < position - 1 and self.options.until is not None:
-                raise UsageError(
-                    f"{self.exchange.name} {self.product}: the checkpoint is at {position}, and with this --until what "
-                    f"lies from there down to {high + 1} would be left out for ever: leave --until out, or --resume"
-                )
-            high = min(high, position - 1)
-        ranges = Stream(None, self.landed).missing(low, high)
+        low, high = left
+        ranges = self.earlier.missing(low, high)
         self.journey.begin(self.product, sum(end - start + 1 for start, end in ranges))
         reached = high + 1
-        if position is None:
+        if self.earlier.position is None:
             self._save(reached)  # whoever resumes before anything landed must begin at the same trade
         try:
             way = pieces(self.client, self.exchange, self.product, ranges, self.options.concurrency, self.cluster)
@@ -168,58 +154,12 @@ class _Backfill:
             "complete": complete,
             "empty": self.empty,
         }
-        if self.place is not None:
-            details["place"] = self.place
-        if below := [part for part in self.landed if part[0] < position]:
+        if self.resumption.place is not None:
+            details["place"] = self.resumption.place
+        if below := [part for part in self.earlier.landed if part[0] < position]:
             details["landed"] = below
-        self.checkpoints.save(self.product, Checkpoint(last, self.processed, datetime.now(UTC), details))
+        self.resumption.checkpoints.save(self.product, Checkpoint(last, self.processed, datetime.now(UTC), details))
         self.outcome.last_trade_id = last
-
-    def _start_anew(self) -> None:
-        try:
-            known = self.checkpoints.load(self.product)
-        except CheckpointCorrupt as error:
-            log.warning("%s", error)
-            return
-        if known is not None:
-            log.warning(
-                "%s %s: a checkpoint says that an earlier backfill came down to trade %s; without --resume this one "
-                "begins at the newest trade again, and its checkpoint takes the place of that one",
-                *(self.exchange.name, self.product, known.last_trade_id),
-            )
-
-    def _resume_at(self) -> int | None:
-        """The position below which to go on; None where nothing was landed yet."""
-        try:
-            known = self.checkpoints.load(self.product)
-        except CheckpointCorrupt as error:
-            log.warning("%s; reading what has landed instead", error)
-            landed = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
-            if landed is None:
-                return None
-            self.processed, self.last_id = landed.trades, landed.oldest
-            self.landed, position = landed.covered[:-1], landed.covered[-1][0]
-            self._save(position)
-            return position
-        if known is None:
-            return None
-        if self.place is not None and known.details.get("place", self.place) != self.place:
-            raise UsageError(
-                f"{self.exchange.name} {self.product}: the checkpoint is of objects in {known.details['place']}, and "
-                f"says nothing of {self.place}: run it in another folder, or keep checkpoints beside the objects with "
-                "--checkpoint-s3"
-            )
-        self.processed, self.last_id = known.trades_processed or 0, known.last_trade_id
-        self.empty = tuple((low, high) for low, high in known.details.get("empty", ()))
-        self.landed = tuple((low, high) for low, high in known.details.get("landed", ()))
-        if "position" in known.details:
-            return int(known.details["position"])
-        if self.exchange.raw_table.position == "time":
-            raise UsageError(
-                f"{self.exchange.name} {self.product}: the checkpoint does not say at which time to go on; "
-                "remove it to begin again"
-            )
-        return int(known.last_trade_id)
 
 
 def _flipped(page: Page) -> Page:

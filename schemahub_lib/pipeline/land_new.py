@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from functools import partial
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import CheckpointCorrupt, Conflict, ExchangeError, Interrupted, UsageError
 from schemahub_lib.exchanges.base import Exchange
-from schemahub_lib.exchanges.fields import moment, since_epoch
+from schemahub_lib.exchanges.fields import moment, place_text, since_epoch
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Page
 from schemahub_lib.landing.checkpoints import Checkpoint, Checkpoints
@@ -35,7 +35,8 @@ class MicrobatchOptions:
     """Which trades to land: after each product's watermark, or, where there is none, of the cold-start window.
 
     `limit` is how many are asked for at once. `before` and `after` are ids that bound them from below and from above,
-    in Coinbase's words. With `skip_checkpoint` the watermark does not count.
+    in Coinbase's words. With `skip_checkpoint` the watermark does not count. A watermark moves only where it leaves no
+    hole; where there is none, `before` sets one only once the newest trade is reached.
     """
 
     products: Sequence[str] = ()
@@ -75,7 +76,10 @@ def land_new(
         try:
             for_each(outcomes, options.workers, stop, work)
         except Interrupted:
-            raise Interrupted("stopped; what was landed stays, and the next run goes on after it") from None
+            on = "it"
+            if options.before is not None or options.skip_checkpoint:
+                on = "each product's watermark, which need not have come as far"
+            raise Interrupted(f"stopped; what was landed stays, and the next run goes on after {on}") from None
     return outcomes
 
 
@@ -101,9 +105,14 @@ class _Microbatch:
         self.known: Watermark | None = None  # what stands in the watermark's file
         self.reached: Watermark | None = None
         self.first: int | None = None  # position
+        self.asked = False  # whether somebody said where to begin, in the watermark's place
+        self.apart = False  # whether the watermark stays behind what was landed
+        self.cut = False  # whether there are trades from `after` on
 
     def run(self) -> None:
         self.known = self._load()
+        # A checkpoint that is not there cannot be skipped: that is how any product begins.
+        self.asked = self.options.before is not None or (self.options.skip_checkpoint and self.known is not None)
         start = self._start()
         with ExitStack() as claim:
             try:
@@ -114,27 +123,33 @@ class _Microbatch:
                     full = self.objects.rows + self.exchange.page_size > MOST_ROWS or self.objects.size >= MOST_BYTES
                     if full and self.objects.reaches_further:
                         self._commit()
-                self._commit()
+                self._commit(at_head=not self.cut)
             except (ExchangeError, Interrupted):
                 self._commit()
                 raise
             finally:
                 self.objects.abort()
+                self._tell_apart()
         if not self.outcome.objects and not self.outcome.set_aside:
             self.outcome.status = "nothing new"
 
-    @property
-    def _asked(self) -> bool:
-        """Whether somebody said where to begin, in the watermark's place."""
-        return self.options.skip_checkpoint or self.options.before is not None
-
     def _start(self) -> Watermark | datetime:
         if self.options.before is not None:
+            self._tell_distance(self.options.before)
             after = str(self.options.before)
             return Watermark(after, moment(0), after)
         if self.options.skip_checkpoint or self.known is None:
             return datetime.now(UTC) - self.options.cold_start_window
         return self.known
+
+    def _tell_distance(self, before: int) -> None:
+        newest = self.client.ask(self.exchange.head(self.product)) or 0
+        above = min(newest, (self.options.after or newest + 1) - 1) - before
+        log.info(
+            "%s %s: about %s trades are asked for, going by their ids, and come oldest first; for history there is "
+            "`backfill`, which goes from new to old, several pages at once, and can be resumed",
+            *(self.exchange.name, self.product, f"{max(above, 0):,}"),
+        )
 
     def _pages(self, start: Watermark | datetime) -> Generator[Page, None, None]:
         for page in self.client.pages(self.exchange.trades(self.product, start)):
@@ -142,6 +157,7 @@ class _Microbatch:
                 places = self.exchange.positions(page.columns)
                 kept = sum(place < self.options.after for place in places)
                 if kept < len(page):
+                    self.cut = True
                     columns = {name: values[:kept] for name, values in page.columns.items()}
                     if kept:
                         yield replace(page, columns=columns, cursor=str(places[kept - 1]))
@@ -159,13 +175,13 @@ class _Microbatch:
     def _add(self, page: Page) -> None:
         self.objects.add([page])
         self.progress.add(self.exchange.name, self.product, len(page))
-        before = self.reached or (None if self._asked else self.known)
+        before = self.reached or (None if self.asked else self.known)
         if not len(page):
             self.reached = before and replace(before, cursor=page.cursor)
             return
         places = self.exchange.positions(page.columns)
         self.first = places[0] if self.first is None else self.first
-        if self.known is None and self.reached is None and not self._asked:
+        if self.known is None and self.reached is None and not self.asked:
             self._pin(page)
         last_id = str(page.columns[self.exchange.id_column][-1])
         last = self.exchange.time_of(page.columns[self.exchange.time_column][-1])
@@ -186,20 +202,31 @@ class _Microbatch:
             when = moment(self.exchange.time_of(page.columns[self.exchange.time_column][0]) - 1)
             self._save(Watermark(before, when, self.exchange.resume_cursor(before, when)))
 
-    def _commit(self) -> None:
-        if self.held is None or not self.objects.waiting:
+    def _commit(self, *, at_head: bool = False) -> None:
+        if self.held is None:
             return
-        self.held.check()
-        if self.objects.commit() is not None or self.reached is None:
-            return  # where an object stays that reaches further, the next run comes to its end
-        self.outcome.last_trade_id = self.reached.last_trade_id
-        if not self._connects(self.reached):
+        if self.objects.waiting:
+            self.held.check()
+            if self.objects.commit() is not None:
+                return  # where an object stays that reaches further, the next run comes to its end
+        elif not (self.apart and at_head):
+            return
+        if self.reached is not None:
+            self.outcome.last_trade_id = self.reached.last_trade_id
+            self.apart = not self._connects(self.reached, at_head)
+            if not self.apart:
+                self._save(self.reached)
+
+    def _tell_apart(self) -> None:
+        if self.apart:
+            why, so = "does not come to the newest trade", "no watermark is set"
+            if self.known is not None:
+                why, so = "does not go on where the watermark is", f"that stays at trade {self.known.last_trade_id}"
+            landed = self.outcome.last_trade_id
             log.warning(
-                "%s %s: what was landed does not go on where the watermark is, so that stays at trade %s",
-                *(self.exchange.name, self.product, self.known and self.known.last_trade_id),
+                "%s %s: what was landed, up to trade %s, %s, so %s; --before %s goes on after it",
+                *(self.exchange.name, self.product, landed, why, so, landed),
             )
-            return
-        self._save(self.reached)
 
     def _save(self, mark: Watermark) -> None:
         details = {
@@ -211,15 +238,17 @@ class _Microbatch:
         self.watermarks.save(self.product, Checkpoint(mark.last_trade_id, None, datetime.now(UTC), details))
         self.known = mark
 
-    def _connects(self, reached: Watermark) -> bool:
-        """Whether the watermark may move to `reached`: forward, and over no trade that was not landed."""
+    def _connects(self, reached: Watermark, at_head: bool) -> bool:
+        """Whether the watermark may move to `reached`: forward, and over no trade that was not landed. Where there is
+        none, a run that was told where to begin sets one at the newest trade only: whatever it comes to before may be
+        years back, and all that is younger would be fetched next."""
         if self.known is None or self.first is None:
-            return True
+            return not self.asked or at_head
         if self.exchange.raw_table.position == "id":
             known, now = int(self.known.last_trade_id), int(reached.last_trade_id)
         else:
             known, now = since_epoch(self.known.last_ts), since_epoch(reached.last_ts)
-        return now >= known and (not self._asked or self.first <= known + 1)
+        return now >= known and (not self.asked or self.first <= known + 1)
 
     def _load(self) -> Watermark | None:
         try:
@@ -238,9 +267,27 @@ class _Microbatch:
         return Watermark(found.last_trade_id, last_ts, cursor, tuple(details.get("tail", ())))
 
     def _from_objects(self) -> Watermark | None:
-        landed = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
-        if landed is None:
+        """A watermark over which nothing is left out: from the first object that came oldest first, as far as what has
+        landed goes without a gap. What lies above a gap was asked for with `--before`, or is a backfill's."""
+        parts = survey(self.landing.store, self.landing.prefix, self.exchange, self.product)
+        if not parts:
             return None
-        last_id, last_ts = landed.newest[-1], landed.newest_ts
-        tail = () if last_id.isdecimal() else landed.newest
-        return Watermark(last_id, last_ts, self.exchange.resume_cursor(last_id, last_ts), tail)
+        part, *above = parts[next((place for place, part in enumerate(parts) if part.ingested), 0) :]
+        while above and not self._are_trades(part.high + 1, above[0].low - 1):
+            part = part.joined(above.pop(0))
+        last_id = part.newest[-1]
+        if above:
+            kind = self.exchange.raw_table.position
+            ends = [place_text(place, kind) for place in (part.low, part.high, above[0].low, above[-1].high)]
+            log.warning(
+                "%s %s: trades are missing between what has landed from %s to %s and what has from %s to %s, so this "
+                "goes on after trade %s and lands again what lies above; run load leaves out what repeats",
+                *(self.exchange.name, self.product, *ends, last_id),
+            )
+        tail = () if last_id.isdecimal() else part.newest
+        return Watermark(last_id, part.newest_ts, self.exchange.resume_cursor(last_id, part.newest_ts), tail)
+
+    def _are_trades(self, low: int, high: int) -> bool:
+        """Whether the exchange has trades at these positions: it may have skipped ids, or none came in that time."""
+        with closing(self.client.pages(self.exchange.between(self.product, low, high))) as pages:
+            return any(len(page) for page in pages)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import moment
+from schemahub_lib.http.messages import Value
 from schemahub_lib.landing.formats import Batch, Layout, read_records
 from schemahub_lib.landing.names import ObjectName, parse_key
 from schemahub_lib.landing.store import Entry, Store
-from schemahub_lib.tables.state import Intervals, cover
 
 log = logging.getLogger(__name__)
 
@@ -46,45 +46,78 @@ def batches(store: Store, entry: Entry, name: ObjectName, layout: Layout) -> Ite
 
 
 @dataclass(frozen=True)
-class Landed:
-    """What landed objects of a product hold: the positions each covers from its lowest to its highest, how many trades
-    that is, the ids at the newest position and their time, and the id of the oldest trade of the newest part without a
-    gap."""
+class Part:
+    """Landed trades of a product with none left out between them: the lowest and the highest position, the id at the
+    one, the ids at the other and their time, and how many trades were landed. `ingested`: some of them came oldest
+    first, as `ingest` lands them and `backfill` does not."""
 
-    covered: Intervals
-    trades: int
+    low: int
+    high: int
+    oldest: str
     newest: tuple[str, ...]
     newest_ts: datetime
-    oldest: str
+    trades: int
+    ingested: bool
+
+    def joined(self, other: Part) -> Part:
+        """Both as one."""
+        first = min(self, other, key=lambda part: (part.low, _by_number(part.oldest)))
+        last = max(self, other, key=lambda part: part.high)
+        newest = {*self.newest, *other.newest} if self.high == other.high else last.newest
+        return Part(
+            first.low,
+            last.high,
+            first.oldest,
+            tuple(sorted(newest, key=_by_number)),
+            last.newest_ts,
+            self.trades + other.trades,
+            self.ingested or other.ingested,
+        )
+
+    def leads_to(self, other: Part) -> bool:
+        """Whether nothing can be between this part and one that begins at the same position or later."""
+        last, first = self.newest[-1], other.oldest
+        follows = last.isdecimal() and first.isdecimal() and int(first) == int(last) + 1
+        return follows or other.low <= self.high + 1
 
 
-def survey(store: Store, prefix: str, exchange: Exchange, product: str) -> Landed | None:
-    """Read every landed object of a product; None when there is none. Raises SchemaHubError for a damaged one."""
+def survey(store: Store, prefix: str, exchange: Exchange, product: str) -> tuple[Part, ...]:
+    """Read every landed object of a product: the parts they make, lowest first. Raises SchemaHubError for a damaged
+    object."""
     layout = layout_of(exchange)
-    covered: Intervals = ()
-    trades, top, newest_ts = 0, -1, 0
-    newest: list[str] = []
-    lowest: dict[int, str] = {}  # of each batch: position and id
+    found: list[Part] = []
     for entry, name in objects(store, f"{prefix}/", exchange.name):
         if name.product != product:
             continue
         log.info("%s %s: reading %s", exchange.name, product, entry.key)
+        whole: Part | None = None
         ends: list[int] = []
         for batch in batches(store, entry, name, layout):
-            ids = [str(shown) for shown in batch.columns[exchange.id_column]]
-            places = exchange.positions(batch.columns)
-            trades += len(places)
-            if not places:
-                continue
-            low, high = min(places), max(places)
-            ends += [low, high]
-            lowest[low] = ids[places.index(low)]
-            if high >= top:
-                at_top = [number for number, place in zip(ids, places, strict=True) if place == high]
-                newest = at_top if high > top else newest + at_top
-                top, newest_ts = high, exchange.time_of(batch.columns[exchange.time_column][places.index(high)])
-        if ends:
-            covered = cover(covered, min(ends), max(ends))
-    if not covered:
-        return None
-    return Landed(covered, trades, tuple(sorted(newest)), moment(newest_ts), lowest[covered[-1][0]])
+            if places := exchange.positions(batch.columns):
+                ends += places[0], places[-1]
+                part = _part(exchange, batch.columns, places)
+                whole = whole.joined(part) if whole else part
+        if whole is not None:
+            found.append(replace(whole, ingested=ends[0] <= ends[-1]))
+    parts: list[Part] = []
+    for part in sorted(found, key=lambda part: part.low):
+        if parts and parts[-1].leads_to(part):
+            part = parts.pop().joined(part)
+        parts.append(part)
+    return tuple(parts)
+
+
+def _part(exchange: Exchange, columns: Mapping[str, Sequence[Value]], places: Sequence[int]) -> Part:
+    low, high = min(places), max(places)
+    ids = [str(shown) for shown in columns[exchange.id_column]]
+    oldest, newest = (
+        sorted((number for number, place in zip(ids, places, strict=True) if place == end), key=_by_number)
+        for end in (low, high)
+    )
+    when = moment(exchange.time_of(columns[exchange.time_column][places.index(high)]))
+    return Part(low, high, oldest[0], tuple(newest), when, len(places), ingested=False)
+
+
+def _by_number(trade_id: str) -> tuple[int, str]:
+    """What orders ids that are numbers as numbers, and others somehow."""
+    return len(trade_id), trade_id

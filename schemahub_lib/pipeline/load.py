@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -46,18 +47,28 @@ def load(
     """Publish the objects under a prefix that were not loaded before, or were written anew since, and record the run.
 
     Which objects are loaded is noted in the publish that brings their last trades in. Trades that the raw table has
-    already are left out. One object's failure is in the outcome of its product. Raises UsageError where there is no
-    landed object at all, Interrupted.
+    already are left out. One object's failure is in the outcome of its product, which is 'failed' when none of its
+    objects could be loaded, else 'partial'. Raises UsageError where there is no landed object at all or none of the
+    products named, Interrupted.
     """
-    found = [(e, n) for e, n in objects(store, prefix, exchange.name) if not products or n.product in products]
+    found = list(objects(store, prefix, exchange.name))
     if not found:
         raise UsageError(
             f"{store.uri}/{prefix}: no landed objects of {exchange.name} are there; they are called "
             f"raw_{exchange.name}_trades_<product>_<time>_<trade id>.jsonl, .jsonl.gz, .jsonl.zst or .parquet"
         )
+    there = Counter(name.product for _, name in found)
+    if missing := [product for product in products if product not in there]:
+        told = f"{store.uri}/{prefix}: no landed objects of {', '.join(missing)} are there, but of "
+        told += ", ".join(sorted(there))
+        if len(missing) == len(products):
+            raise UsageError(f"{told}: name some of these, or leave --products out")
+        log.warning("%s", told)
+    found = [(entry, name) for entry, name in found if not products or name.product in products]
     table = lake.ensure(exchange.raw_table)
     done = read_loaded(table, current_state(lake, exchange))
     outcomes = {name.product: Outcome(name.product, "nothing new") for _, name in found}
+    failed: Counter[str] = Counter()
     note(lake, exchange, list(outcomes))
     report = Report(run_id, "load", exchange.name)
     try:
@@ -69,10 +80,12 @@ def load(
             outcome = outcomes[name.product]
             try:
                 _load(lake, exchange, store, entry, name, run_id, outcome, progress)
-                outcome.status = "failed" if outcome.error else "ok"
+                outcome.status = "partial" if outcome.error else "ok"
             except SchemaHubError as error:
                 log.error("%s", error)
-                outcome.status, outcome.error = "failed", str(error)
+                outcome.error = f"{outcome.error}\n{error}" if outcome.error else str(error)
+                failed[name.product] += 1
+                outcome.status = "failed" if failed[name.product] == there[name.product] else "partial"
         report.finish("ok")
     except (Interrupted, KeyboardInterrupt):
         report.finish("interrupted")

@@ -7,12 +7,14 @@ import threading
 from dataclasses import dataclass
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import ExchangeError
+from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.limits import SHARE
 from schemahub_lib.pipeline.backfill import BackfillOptions, missing_ranges, wanted_range
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.products import spelled, wanted_products
+from schemahub_lib.pipeline.resume import Earlier, Resumption
+from schemahub_lib.schemas import Position
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import Intervals, Stream, read_state
 
@@ -23,10 +25,11 @@ _SIZES_WITHOUT_PAYLOAD = {"none": 227.0, "gzip": 21.0, "zstd": 15.0, "parquet": 
 
 @dataclass(frozen=True)
 class Plan:
-    """One product's part. `newest` is the position of its newest trade; `trades` and all that follows from it are
-    estimates, None where the exchange gives nothing to go by. `seconds` is at the rate limit, alone."""
+    """One product's part. `newest` is where its newest trade stands, by `position`; `trades` and all that follows from
+    it are estimates, None where the exchange gives nothing to go by. `seconds` is at the rate limit, alone."""
 
     product: str
+    position: Position
     newest: int | None = None
     trades: int | None = None
     requests: int | None = None
@@ -42,9 +45,15 @@ def bytes_a_trade(format: str, compress: str, *, keep_payload: bool) -> float:
 
 
 def plan(
-    settings: Settings, exchange: Exchange, options: BackfillOptions, size: float, lake: Lake | None
+    settings: Settings,
+    exchange: Exchange,
+    options: BackfillOptions,
+    size: float,
+    lake: Lake | None = None,
+    resumption: Resumption | None = None,
 ) -> list[Plan]:
-    """The parts of all products. With a lake, only what its raw table does not cover. Writes nothing.
+    """The parts of all products: with a lake, what its raw table does not cover; with a resumption, what is left to
+    it. Writes nothing.
 
     `size` is in bytes a trade. Raises UsageError, ExchangeUnavailable.
     """
@@ -52,26 +61,29 @@ def plan(
     names = wanted_products(exchange, options.products, options.seed_path)
     table = lake.find(exchange.raw_table.name) if lake else None
     streams = read_state(table).streams if table else {}
-    limit = exchange.rate_limit
+    limit, position = exchange.rate_limit, exchange.raw_table.position
     plans = []
     with open_client(settings, exchange, threading.Event()) as client:
         for product in spelled(exchange, client, names)[0]:
             try:
                 newest = client.ask(exchange.head(product))
-                if lake is None:
-                    whole = wanted_range(client, exchange, product, options.since, options.until)
-                    ranges: Intervals = (whole,) if whole else ()
-                else:
+                ranges: Intervals
+                if lake is not None:
                     ranges = missing_ranges(client, exchange, product, streams.get(product, Stream(None)), options)
+                else:
+                    earlier = resumption.earlier(product, look=True) if resumption else Earlier()
+                    wanted = wanted_range(client, exchange, product, options.since, options.until)
+                    left = resumption.left(product, earlier, wanted, options.until) if resumption else wanted
+                    ranges = earlier.missing(*left) if left else ()
                 counts = [client.ask(exchange.count(product, low, high)) for low, high in ranges]
-            except ExchangeError as error:
-                plans.append(Plan(product, error=str(error)))
+            except SchemaHubError as error:
+                plans.append(Plan(product, position, error=str(error)))
                 continue
             if None in counts:
-                plans.append(Plan(product, newest))
+                plans.append(Plan(product, position, newest))
                 continue
             trades = sum(count or 0 for count in counts)
             requests = math.ceil(trades / exchange.page_size)
             seconds = requests * exchange.page_weight * limit.seconds / limit.units / SHARE
-            plans.append(Plan(product, newest, trades, requests, seconds, round(trades * size)))
+            plans.append(Plan(product, position, newest, trades, requests, seconds, round(trades * size)))
     return plans

@@ -64,7 +64,7 @@ class Report:
         self.quarantined = sum(outcome.set_aside for outcome in outcomes)
         self.errors = {outcome.product: outcome.error for outcome in outcomes if outcome.error}
         if self.status == "ok" and self.errors:
-            self.status = "failed" if all(outcome.error for outcome in outcomes) else "partial"
+            self.status = "failed" if all(outcome.status == "failed" for outcome in outcomes) else "partial"
         elif self.status == "ok" and not self.rows:
             self.status = "nothing_new"
 

@@ -26,7 +26,7 @@ class Outcome:
     """What a command did for one product. `last_trade_id` is how far it came; `set_aside` counts malformed rows."""
 
     product: str
-    status: Literal["ok", "complete", "nothing new", "stopped", "failed"] = "ok"
+    status: Literal["ok", "complete", "nothing new", "nothing covered", "stopped", "partial", "failed"] = "ok"
     trades: int = 0
     duplicates: int = 0
     objects: int = 0
@@ -114,9 +114,8 @@ def until_stopped(items: Generator[T, None, object], stop: threading.Event) -> I
         left.set()
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when all went well, 1 when every product failed, 3 when some did."""
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if not failed:
+def exit_code(statuses: Sequence[str]) -> int:
+    """0 when all went well, 1 when every product failed, 3 when some did or one in part."""
+    if not {"failed", "partial"} & set(statuses):
         return 0
-    return 1 if len(failed) == len(outcomes) else 3
+    return 1 if set(statuses) == {"failed"} else 3

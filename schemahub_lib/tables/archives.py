@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import UsageError, words
 from schemahub_lib.exchanges.base import Archive, Exchange
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.tables.archive_rows import RowReader, fits, line_of
@@ -151,7 +151,7 @@ def _naming(file: ArchiveFile | Path) -> Iterator[None]:
     except pa.ArrowInvalid as error:
         raise UsageError(f"{file}: not a CSV of trades ({error}). Download it again") from error
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
+        raise UsageError(f"{file} cannot be read: {words(error)}") from error
 
 
 def _members(path: Path) -> list[str]:

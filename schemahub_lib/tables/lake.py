@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import UsageError, words
 from schemahub_lib.schemas import SqlType, Table
 from schemahub_lib.tables.commits import retrying
 from schemahub_lib.tables.session import catalog_properties, start_spark
@@ -146,7 +146,7 @@ class Lake:
             file.parent.mkdir(parents=True, exist_ok=True)
             _create_sqlite_tables(file)
         except (OSError, sqlite3.Error) as error:
-            raise UsageError(f"the warehouse {file.parent} cannot be opened: {error}") from error
+            raise UsageError(f"the warehouse {file.parent} cannot be opened: {words(error)}") from error
         return SqlCatalog(
             self.settings.catalog,
             uri=f"sqlite:///{file}?timeout=30",

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from schemahub_lib.errors import SchemaHubError, StateCorrupt
+from schemahub_lib.errors import SchemaHubError, StateCorrupt, words
 from schemahub_lib.tables.snapshots import ancestors, figure
 from schemahub_lib.watermark import Watermark
 
@@ -217,9 +217,11 @@ def _read_file(table: IcebergTable, pointer: Pointer) -> bytes:
         with table.io.new_input(path).open() as file:
             body: bytes = file.read()
     except FileNotFoundError as error:
-        raise StateCorrupt(f"the state file of {name} cannot be read: {path} ({error})") from error
+        raise StateCorrupt(f"the state file of {name} cannot be read: {path} ({words(error)})") from error
     except OSError as error:  # of the network or the store: the file may well be there
-        raise SchemaHubError(f"the state file of {name} cannot be read now: {path} ({error}); run again") from error
+        raise SchemaHubError(
+            f"the state file of {name} cannot be read now: {path} ({words(error)}); run again"
+        ) from error
     if hashlib.sha256(body).hexdigest() != pointer.sha256:
         raise StateCorrupt(f"the state file of {name} was altered after it was written: {path}")
     return body

@@ -19,9 +19,10 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.limits import RateLimiter
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.pipeline.backfill import BackfillOptions
-from schemahub_lib.pipeline.land_history import checkpoints_of, land_history
+from schemahub_lib.pipeline.land_history import land_history
 from schemahub_lib.pipeline.landing import Landing
 from schemahub_lib.pipeline.progress import Journey
+from schemahub_lib.pipeline.resume import Resumption
 from tests.bench.measure import ROOT
 from tests.bench.pages import pages
 from tests.e2e.support import environment
@@ -62,11 +63,11 @@ def _six_products(rows: int) -> None:
         settings = Settings.load(warehouse=folder, environment={"SCHEMAHUB_COINBASE_URL": url})
         landing = Landing(LocalStore.make(folder), "bench")
         options = BackfillOptions(products=PRODUCTS, workers=WORKERS)
-        checkpoints = checkpoints_of(landing, "coinbase", beside=True)
+        resumption = Resumption(EXCHANGES["coinbase"], landing, beside=True)
         started = time.perf_counter()
         with _Watched() as journey:
             land_history(
-                *(settings, EXCHANGES["coinbase"], options, landing, checkpoints, journey, threading.Event()),
+                *(settings, EXCHANGES["coinbase"], options, landing, resumption, journey, threading.Event()),
                 resume=False,
             )
         wall = time.perf_counter() - started

@@ -15,9 +15,10 @@ from typing import Any
 from schemahub_lib.config import Settings
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.pipeline.backfill import BackfillOptions
-from schemahub_lib.pipeline.land_history import checkpoints_of, land_history
+from schemahub_lib.pipeline.land_history import land_history
 from schemahub_lib.pipeline.landing import Landing
 from schemahub_lib.pipeline.progress import Journey
+from schemahub_lib.pipeline.resume import Resumption
 from tests.bench.throughput import Unlimited
 
 
@@ -40,11 +41,11 @@ def bare(url: str, rows: int) -> None:
 def land(url: str, rows: int, folder: str, format: Any, compress: Any) -> None:
     settings = Settings.load(environment={"SCHEMAHUB_COINBASE_URL": url})
     landing = Landing(LocalStore.make(folder), "bench", format, compress)
-    checkpoints = checkpoints_of(landing, "coinbase", beside=True)
+    resumption = Resumption(Unlimited(), landing, beside=True)
     options = BackfillOptions(products=("BTC-USD",))
     with Journey(live=False) as journey:
         (outcome,) = land_history(
-            settings, Unlimited(), options, landing, checkpoints, journey, threading.Event(), resume=False
+            settings, Unlimited(), options, landing, resumption, journey, threading.Event(), resume=False
         )
     assert (outcome.status, outcome.trades) == ("complete", rows), outcome
 

@@ -41,4 +41,4 @@ def test_a_file_that_is_not_there_or_not_the_exchanges_is_refused(cli: Callable[
     assert "coinbase publishes no bulk files" in done.err
     done = cli("backfill", "--source", "binance", "--from-archive", "x.zip", "--since", "2024-01-01")
     assert done.code == 2
-    assert "leave --since out" in done.err
+    assert "so --since has no effect: remove it" in done.err

@@ -93,6 +93,7 @@ def test_update_seed_shows_the_difference_and_writes_only_when_told(
     assert "2 new, 0 gone, 2 in all (nothing written; --write does it)" in shown.out
     assert "nothing written" in cli(*command, "--write", "--dry-run").out
     assert not (tmp_path / "seed.yaml").exists()
+    assert "--write refuses to leave nothing in it" in cli(*command[:-1], "no-such").out
     assert "(written)" in cli(*command, "--write").out
     assert json.loads(cli(*command, "--json").out)["added"] == []
 

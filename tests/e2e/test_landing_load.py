@@ -179,6 +179,23 @@ def test_a_damaged_object_is_named_and_the_others_are_loaded(run: Cli, lake: Lak
     assert set(found.values()) == {1}
 
 
+def test_where_one_of_a_products_objects_is_damaged_it_is_loaded_in_part(run: Cli, lake: Lake, tmp_path: Path) -> None:
+    landed = land_one(run, "coinbase", tmp_path / "out")
+    lines = landed.read_text().splitlines(keepends=True)
+    landed.write_text("".join(lines[:10]))
+    others = [landed.with_name(landed.name.replace("Z_", f"Z_{number}")) for number in (1, 2)]
+    for other, rows in zip(others, (lines[10:20], lines[20:]), strict=True):
+        other.write_text("".join(rows))
+    others[0].write_text('{"trade_id":')
+    (outcome,) = load(run, "coinbase", tmp_path / "out", code=3)
+    assert (outcome["status"], outcome["objects"], outcome["trades"]) == ("partial", 2, len(lines) - 10)
+    assert f"{others[0]} is damaged" in outcome["error"]
+    assert load(run, "coinbase", tmp_path / "out", code=3)[0]["status"] == "partial", "the rest is there"
+    for file in (landed, others[1]):
+        file.unlink()
+    assert load(run, "coinbase", tmp_path / "out", code=1)[0]["status"] == "failed"
+
+
 def test_files_beside_the_objects_are_left_alone(run: Cli, lake: Lake, tmp_path: Path) -> None:
     landed = land_one(run, "coinbase", tmp_path / "out")
     beside = {

@@ -42,6 +42,11 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         ((*INGEST, "--since", "2024-02-08", "--until", "2024-02-07"), {}, "--since 2024-02-08 is not before --until"),
         ((*INGEST, "--workers", "0"), {}, "0 is not in the range x>=1"),
         ((*INGEST, "--max-catch-up", "many"), {}, "'many' is not a valid integer"),
+        ((*INGEST, "--products", ""), {}, "--products is empty: name at least one, or leave it out"),
+        ((*INGEST, "--products", "A", "--seed-path", "s.yaml"), {}, "so --seed-path has no effect: leave one of them"),
+        (("run", "pipeline", "--sources", ""), {}, "--sources is empty"),
+        (("run", "unify", "--sources", " "), {}, "--sources is empty"),
+        (("run", "unify", "--symbols", ","), {}, "--symbols is empty"),
         ((*INGEST, "--turbo"), {}, "No such option '--turbo'"),
         (("run", "ingest", "mtgox"), {}, "'mtgox' is not one of 'coinbase', 'binance', 'kraken'"),
         (("run", "ingest"), {}, "Missing argument"),
@@ -52,7 +57,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         (("update-seed", "--filter-regex", "*-USD"), {}, "--filter-regex '*-USD' is not a regular expression"),
         (("run", "pipeline", "--sources", "mtgox"), {}, "'mtgox' is not an exchange: choose among coinbase, binance"),
         (("run", "unify", "trades"), {}, "'trades' is not a unified table: choose one of trades_unified"),
-        ((*INGEST, "--seed-path", "/no/such.yaml"), {}, "the product seed file /no/such.yaml cannot be read"),
+        ((*INGEST, "--seed-path", "/no/such.yaml"), {}, "/no/such.yaml cannot be read: No such file or directory"),
         (INGEST, {"SCHEMAHUB_COINBASE_URL": "localhost:80"}, "SCHEMAHUB_COINBASE_URL is not a URL such"),
         (INGEST, {"SCHEMAHUB_COINBASE_SECRET": "c2VjcmV0"}, "coinbase: SCHEMAHUB_COINBASE_KEY is missing or empty"),
         (("run", "unify", "--mappings", "/no/where"), {}, "mappings folder /no/where does not exist"),
@@ -94,7 +99,7 @@ def test_a_warehouse_that_cannot_be_written_is_refused(cli: Cli, tmp_path: Path)
     (tmp_path / "file").write_text("")
     run = cli(*INGEST, "--warehouse", str(tmp_path / "file" / "warehouse"))
     assert run.code == 2
-    assert_one_error(run.err, f"the warehouse {tmp_path}/file/warehouse cannot be opened")
+    assert_one_error(run.err, f"the warehouse {tmp_path}/file/warehouse cannot be opened: Not a directory")
 
 
 @pytest.mark.parametrize(

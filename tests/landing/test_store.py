@@ -236,6 +236,8 @@ def test_what_is_missing_cannot_be_opened(store: Store) -> None:
     [
         (None, None, "either --s3-bucket NAME or --out"),
         ("b", "out", "either --s3-bucket NAME or --out"),
+        (None, "", "either --s3-bucket NAME or --out"),
+        ("", None, "either --s3-bucket NAME or --out"),
         ("s3://trades/raw/", None, "--s3-bucket trades --s3-prefix raw$"),
         ("s3://trades", None, "--s3-bucket trades$"),
         ("trades/", None, "--s3-bucket trades$"),

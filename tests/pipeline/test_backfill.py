@@ -103,6 +103,11 @@ def test_gaps_are_filled_and_nothing_else_is(lake: Lake, source: str) -> None:
     assert_whole(lake, source)
 
 
+def test_gaps_of_what_is_not_covered_yet_are_none_and_it_says_so(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    assert fill(lake, "coinbase", since=None, gaps=True).status == "nothing covered"
+    assert "nothing is covered yet, so there are no gaps to fill" in caplog.text
+
+
 def test_pieces_of_other_sizes_give_the_same(lake: Lake, make_lake: Any, simulator: Simulator) -> None:
     fill(lake, "coinbase", chunk_size=77, concurrency=3)
     urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}

@@ -9,7 +9,7 @@ import pytest
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.landing.seeds import read_seed
+from schemahub_lib.landing.seeds import read_seed, seed_file
 from schemahub_lib.pipeline.seeds import SeedChange, update_seed
 from schemahub_lib.simulator import Simulator
 
@@ -22,7 +22,7 @@ def settings(market: Simulator, tmp_path: Path) -> Settings:
 
 def change(
     settings: Settings,
-    path: Path,
+    path: Path | None,
     *,
     source: str = "coinbase",
     filter_regex: str | None = None,
@@ -30,7 +30,7 @@ def change(
     write: bool = True,
 ) -> SeedChange:
     exchange = EXCHANGES[source]
-    return update_seed(settings, exchange, path=str(path), filter_regex=filter_regex, merge=merge, write=write)
+    return update_seed(settings, exchange, path=path and str(path), filter_regex=filter_regex, merge=merge, write=write)
 
 
 @pytest.mark.parametrize("source", EXCHANGES)
@@ -61,8 +61,32 @@ def test_without_write_only_the_difference_is_told(settings: Settings, tmp_path:
 def test_merge_keeps_what_is_there(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "seed.yaml"
     file.write_text("product_ids: [OLD-USD]")
-    change(settings, file, merge=True, filter_regex="BTC-USD")
+    changed = change(settings, file, merge=True, filter_regex="BTC-USD")
     assert read_seed(file) == ["BTC-USD", "OLD-USD"]
+    assert changed.kept == {"OLD-USD": "not listed"}
+
+
+def test_merge_tells_a_product_that_is_kept_from_one_that_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "seed.yaml"
+    file.write_text("product_ids: [ETH-USD, MIR-USD]")
+    with Simulator(now="2026-06-01T00:00:00Z", speed=0) as today:
+        settings = Settings.load(environment={"SCHEMAHUB_COINBASE_URL": today.urls["coinbase"]})
+        changed = change(settings, file, merge=True, filter_regex="BTC-USD")
+        assert (changed.kept, changed.left_out) == ({"MIR-USD": "delisted"}, {})
+        assert change(settings, file, filter_regex="(BTC|MIR)-USD").left_out == {"MIR-USD": "delisted"}
+
+
+def test_without_a_file_of_ones_own_the_one_shipped_is_compared(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = read_seed(seed_file("coinbase", None))
+    changed = change(settings, None, write=False, filter_regex="BTC-USD|MIR-USD")
+    assert changed.added == ("MIR-USD",)
+    assert changed.removed == tuple(name for name in shipped if name != "BTC-USD")
+    assert changed.compared_with == str(seed_file("coinbase", None)) != changed.path
+    change(settings, None, merge=True, filter_regex="MIR-USD")
+    assert read_seed(tmp_path / "mappings/product_ids_seed.yaml") == sorted([*shipped, "MIR-USD"])
 
 
 def test_a_filter_that_is_none_is_refused_before_anything_is_asked(
