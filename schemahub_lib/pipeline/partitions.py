@@ -299,7 +299,7 @@ def _symbols(table: IcebergTable, files: Sequence[DataFile], symbol: str) -> Sym
         if chosen and size > SAMPLE_BYTES:
             break
         chosen.append(file)
-    column = parquet(table, [file.file_path for file in chosen]).to_table(columns=[symbol])[symbol]
+    column = parquet(table, chosen).to_table(columns=[symbol])[symbol]
     counts: list[dict[str, Any]] = pc.value_counts(column).to_pylist()
     shares = {count["values"]: count["counts"] / len(column) for count in counts}
     return Symbols(shares, len(column), len(chosen), len(chosen) == len(files))
