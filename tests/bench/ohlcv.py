@@ -13,7 +13,7 @@ from schemahub_lib.pipeline.query import query
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from tests.bench.reading import jvm, reads
-from tests.bench.unified_tables import LARGEST, MIDDLE, SMALLEST, day, fill, new_lake, row_groups
+from tests.bench.unified_tables import LARGEST, LAST, MIDDLE, day, fill, new_lake, row_groups
 
 ROWS = int(os.environ.get("SCHEMAHUB_BENCH_OHLCV_MILLIONS", "20")) * 1_000_000
 NAME = TRADES_UNIFIED.name
@@ -27,7 +27,7 @@ def ohlcv() -> None:
         fill(lake, ROWS)
         files, groups, size = row_groups(lake, NAME)
         print(f"  {ROWS:,} trades in {files} files, {groups} row groups, {size / 1e6:.1f} MB")
-        for symbol in (LARGEST, MIDDLE, SMALLEST):
+        for symbol in (LARGEST, MIDDLE, LAST):
             _compare(lake, symbol, size)
         lake.close()
 

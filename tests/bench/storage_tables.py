@@ -24,8 +24,8 @@ from tests.bench.reading import Reads, cpu, jvm, reads
 from tests.bench.unified_tables import (
     A_DAY,
     LARGEST,
+    LAST,
     MIDDLE,
-    SMALLEST,
     day,
     new_lake,
     row_groups,
@@ -126,7 +126,7 @@ def storage_row_groups() -> None:
             print(
                 f"  {name:28} {size / 1e6:5.2f} MB, {groups:2} row groups, CPU {ratio:.2f} x; of the day, read", end=""
             )
-            for symbol in (LARGEST, MIDDLE, SMALLEST):
+            for symbol in (LARGEST, MIDDLE, LAST):
                 read = _read(lake, table, f"symbol = '{symbol}' AND {_days(0)}")
                 print(f" {symbol} {read / size:.1%},", end="")
             print(f" Spark {MIDDLE} {_asked_in_spark(lake, table, MIDDLE).bytes / size:.1%}")

@@ -21,7 +21,7 @@ SYMBOLS = 50
 A_DAY = 1_000_000  # trades
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 FIRST_ID = 10_000_000
-LARGEST, MIDDLE, SMALLEST = "S0-USD", f"S{SYMBOLS // 2}-USD", f"S{SYMBOLS - 1}-USD"
+LARGEST, MIDDLE, LAST = "S0-USD", f"S{SYMBOLS // 2}-USD", f"S{SYMBOLS - 1}-USD"
 
 # Trade `id` of Spark's range() is the one in slot `id % CYCLE`: 86,400 µs a trade, or for a fill what its order has.
 CYCLE = 1000
