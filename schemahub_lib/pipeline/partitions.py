@@ -273,8 +273,16 @@ def _volume(table: IcebergTable, files: Sequence[DataFile], time: str) -> Volume
         median(by_day.values()),
         max(by_day.values()),
         int(properties.get("write.target-file-size-bytes", TARGET_FILE_BYTES)),
-        int(properties.get("write.parquet.row-group-size-bytes", ROW_GROUP_BYTES)),
+        _row_group_bytes(files) or int(properties.get("write.parquet.row-group-size-bytes", ROW_GROUP_BYTES)),
     )
+
+
+def _row_group_bytes(files: Sequence[DataFile]) -> int:
+    """An average row group of the files that have several; 0 where none has. Spark's setting is a size in memory, which
+    says little of the size in a file."""
+    several = [file for file in files if len(file.split_offsets or ()) > 1]
+    groups = sum(len(file.split_offsets or ()) for file in several)
+    return sum(file.file_size_in_bytes for file in several) // groups if groups else 0
 
 
 def _hour(bound: bytes) -> datetime:
@@ -299,7 +307,7 @@ def _symbols(table: IcebergTable, files: Sequence[DataFile], symbol: str) -> Sym
         if chosen and size > SAMPLE_BYTES:
             break
         chosen.append(file)
-    column = parquet(table, [file.file_path for file in chosen]).to_table(columns=[symbol])[symbol]
+    column = parquet(table, chosen).to_table(columns=[symbol])[symbol]
     counts: list[dict[str, Any]] = pc.value_counts(column).to_pylist()
     shares = {count["values"]: count["counts"] / len(column) for count in counts}
     return Symbols(shares, len(column), len(chosen), len(chosen) == len(files))

@@ -14,6 +14,7 @@ from schemahub_lib.tables.named import existing, what_there_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table as IcebergTable
 
 log = logging.getLogger(__name__)
@@ -97,16 +98,38 @@ def dataset(table: IcebergTable, snapshot_id: int | None = None) -> Any:
         return scan.to_arrow()
     if not tasks:
         return schema_to_pyarrow(table.schema(), include_field_ids=False).empty_table()
-    return parquet(table, [task.file.file_path for task in tasks])
+    return parquet(table, [task.file for task in tasks])
 
 
-def parquet(table: IcebergTable, locations: Sequence[str]) -> Any:
-    """Some of a table's data files (at least one) as an Arrow dataset with the table's columns."""
+def parquet(table: IcebergTable, files: Sequence[DataFile]) -> Any:
+    """Some of a table's data files (at least one) as an Arrow dataset with the table's columns. A filter on the columns
+    the table is sorted by leaves files alone that hold nothing for it: not even their footers are read."""
     import pyarrow.dataset as ds
     from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 
-    io = PyArrowFileIO(table.io.properties)
-    scheme, bucket, _ = PyArrowFileIO.parse_location(locations[0])
-    paths = [PyArrowFileIO.parse_location(location)[2] for location in locations]
+    scheme, bucket, _ = PyArrowFileIO.parse_location(files[0].file_path)
+    store = PyArrowFileIO(table.io.properties).fs_by_scheme(scheme, bucket)
     schema = schema_to_pyarrow(table.schema(), include_field_ids=False)
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=io.fs_by_scheme(scheme, bucket))
+    kind = ds.ParquetFileFormat()
+    fragments = [
+        kind.make_fragment(PyArrowFileIO.parse_location(file.file_path)[2], store, _holds(table, file, schema))
+        for file in files
+    ]
+    return ds.FileSystemDataset(fragments, schema, kind, store)
+
+
+def _holds(table: IcebergTable, file: DataFile, schema: pa.Schema) -> Any:
+    """What is true of every row of a file, as its manifest tells: between which values its sort columns are."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from pyiceberg.conversions import from_bytes
+
+    true = ds.scalar(True)
+    lows, highs, nulls = file.lower_bounds or {}, file.upper_bounds or {}, file.null_value_counts or {}
+    for field in (sorting.source_id for sorting in table.sort_order().fields):
+        if field in lows and field in highs and nulls.get(field) == 0:
+            column = schema.field(table.schema().find_column_name(field))
+            kind: Any = table.schema().find_type(field)
+            low, high = (pa.scalar(from_bytes(kind, bounds[field]), column.type) for bounds in (lows, highs))
+            true = true & (ds.field(column.name) >= low) & (ds.field(column.name) <= high)
+    return true

@@ -9,8 +9,18 @@ from tests.bench.landing import landing_pace, landing_speed, memory
 from tests.bench.landing_size import landing_size
 from tests.bench.merging import merge
 from tests.bench.microbatches import microbatches
+from tests.bench.ohlcv import ohlcv
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
+from tests.bench.storage import storage_compression, storage_encodings, storage_realism
+from tests.bench.storage_spark import storage_distribution, storage_memory, storage_shuffle
+from tests.bench.storage_tables import (
+    storage_athena,
+    storage_deletes,
+    storage_files,
+    storage_layouts,
+    storage_row_groups,
+)
 from tests.bench.throughput import limiter, throughput
 
 USUAL = (
@@ -25,7 +35,22 @@ USUAL = (
     landing_pace,
     merge,
 )
-LONG = (memory, microbatches)  # only when named, as `make soak` does
+LONG = (  # only when named
+    memory,
+    microbatches,
+    ohlcv,
+    storage_realism,
+    storage_compression,
+    storage_encodings,
+    storage_row_groups,
+    storage_files,
+    storage_layouts,
+    storage_deletes,
+    storage_athena,
+    storage_distribution,
+    storage_shuffle,
+    storage_memory,
+)
 BENCHMARKS = {function.__name__: function for function in (*USUAL, *LONG)}
 
 for name in sys.argv[1:] or [function.__name__ for function in USUAL]:

@@ -172,6 +172,18 @@ def test_the_symbols_of_a_large_table_come_from_a_part_of_its_files(
     assert plan_partitions(lake, RAW.name).symbols.files == 1
 
 
+def test_a_row_group_is_as_large_as_those_of_files_that_have_several(lake: Lake) -> None:
+    with lake.ensure(RAW).transaction() as change:
+        change.set_properties({"write.parquet.row-group-limit": "100"})
+    fill(lake, ["BTC-USD"], days=1)
+    several = plan_partitions(lake, RAW.name).volume
+    assert several.row_group_bytes == several.bytes // 2  # 143 trades
+    with lake.ensure(RAW).transaction() as change:
+        change.set_properties({"write.parquet.row-group-limit": "1000"})
+    fill(lake, ["ETH-USD"], days=1)
+    assert plan_partitions(lake, RAW.name).volume.row_group_bytes == several.row_group_bytes
+
+
 def test_a_small_table_stays_by_days(lake: Lake) -> None:
     fill(lake, MANY)
     plan = plan_partitions(lake, RAW.name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from schemahub_lib.errors import UsageError
@@ -75,6 +77,21 @@ def test_rows_deleted_by_key_are_not_shown(filled: Lake) -> None:
     assert table is not None
     table.delete(EqualTo("stream", "BTC-USD"))  # type: ignore[call-arg,arg-type]
     assert ask(filled, "SELECT stream FROM schemahub_watermarks") == [{"stream": "ETH-USD"}]
+
+
+def test_files_that_hold_nothing_for_a_filter_are_not_opened(lake: Lake) -> None:
+    """Other days', and where files of a day do not overlap, other symbols'."""
+    for symbol, first in (("BTC-USD", 1), ("BTC-USD", 86_401), ("ETH-USD", 1)):
+        ingest(lake, f"{symbol} {first}", first, first + 9, symbol)
+    table = lake.find(RAW.name)
+    assert table is not None
+    for location in table.inspect.files().to_pydict()["file_path"]:
+        if any(row["product_id"] == "ETH-USD" or row["time"].day == 9 for row in pq.read_table(location).to_pylist()):
+            Path(location).unlink()
+    times = f"SELECT count(*) AS n FROM {RAW.name} WHERE product_id = 'BTC-USD' AND time"
+    assert ask(lake, f"{times} < TIMESTAMPTZ '2024-02-08 12:00:00Z'") == [{"n": 10}]
+    assert ask(lake, f"{times} BETWEEN TIMESTAMPTZ '2024-02-08' AND TIMESTAMPTZ '2024-02-08 00:00:10Z'") == [{"n": 10}]
+    assert ask(lake, f"{times} >= TIMESTAMPTZ '2024-02-10'") == [{"n": 0}]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ledgers: appended to, replaced in part, by several writers, for months."""
+"""Ledgers: appended to, replaced in part, by several writers, for months. And how the files of trades are made."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from schemahub_lib.schemas import PRODUCTS, RUNS, Table
+from schemahub_lib.schemas import PRODUCTS, RUNS, TRADES_UNIFIED, Table
 from schemahub_lib.tables import lake as lakes
 from schemahub_lib.tables.lake import Lake
 
@@ -114,3 +115,16 @@ def test_processes_that_find_an_older_ledger_at_once_all_write_to_it(make_lake: 
     assert ledger is not None
     assert sorted(ledger.scan().to_arrow()["run_id"].to_pylist()) == [*names, "old"]
     assert list(ledger.schema().column_names) == list(RUNS.column_names)
+
+
+def test_a_days_trades_of_one_symbol_are_in_a_part_of_its_row_groups(lake: Lake) -> None:
+    table = lake.ensure(TRADES_UNIFIED)
+    lake.spark.sql(
+        f"INSERT INTO {lake.identifier(TRADES_UNIFIED.name)} SELECT 'COINBASE', concat('S', id % 4), "
+        "CAST(id AS STRING), 'BUY', id / 7, id / 3, timestamp_micros(1704067200000000 + id * 300000), "
+        "current_timestamp(), NULL, NULL, NULL FROM range(280000)"
+    )
+    (task,) = table.refresh().scan().plan_files()
+    file = pq.read_metadata(task.file.file_path)
+    bounds = [file.row_group(number).column(1).statistics for number in range(file.num_row_groups)]
+    assert len([bound for bound in bounds if bound.min <= "S0" <= bound.max]) < len(bounds)
