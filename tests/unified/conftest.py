@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -19,6 +21,9 @@ from schemahub_lib.pipeline.runs import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake, arrow_schema
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
 
 RAW = EXCHANGES["coinbase"].raw_table
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
@@ -128,7 +133,13 @@ class World:
         planted = [
             dict(zip(names, row.unified, strict=True)) | {"exchange": "COINBASE", "ingest_ts": NOON} for row in rows
         ]
-        table.append(pa.Table.from_pylist(planted, schema=arrow_schema(TRADES_UNIFIED)))
+        write(table, planted)
+
+
+def write(table: IcebergTable, rows: list[dict[str, object]]) -> None:
+    """Append rows to the unified table by pyiceberg, which warns of a setting of Spark's that it does not know."""
+    with warnings.catch_warnings(action="ignore"):
+        table.append(pa.Table.from_pylist(rows, schema=arrow_schema(TRADES_UNIFIED)))
 
 
 def _quiet() -> Progress:

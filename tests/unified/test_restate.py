@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from schemahub_lib.errors import AuditFailed, UsageError
-from tests.unified.conftest import NOON, Trade, World, trades, unified
+from schemahub_lib.schemas import TRADES_UNIFIED
+from tests.unified.conftest import NOON, Trade, World, trades, unified, write
 
 DAY = timedelta(days=1)
 OTHER_SIDES = ("side: taker_from_maker", "side: taker_from_code")  # of Kraken: Coinbase's words become unknown
@@ -95,15 +96,10 @@ def test_a_full_refresh_makes_all_anew_and_goes_on_from_there(world: World) -> N
 
 
 def test_other_exchanges_rows_are_left_alone(world: World) -> None:
-    import pyarrow as pa
-
-    from schemahub_lib.schemas import TRADES_UNIFIED
-    from schemahub_lib.tables.lake import arrow_schema
-
     filled(world)
     table = world.lake.ensure(TRADES_UNIFIED)
     other = {"exchange": "KRAKEN", "symbol": "XBTUSD", "trade_id": "5", "price": 1.0, "quantity": 1.0, "trade_ts": NOON}
-    table.append(pa.Table.from_pylist([other], schema=arrow_schema(TRADES_UNIFIED)))
+    write(table, [other])
     world.restate()
     world.refresh()
     assert ("XBTUSD", "5", None, 1.0, 1.0, NOON) in world.rows()
