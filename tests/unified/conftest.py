@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -21,9 +19,6 @@ from schemahub_lib.pipeline.runs import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake, arrow_schema
-
-if TYPE_CHECKING:
-    from pyiceberg.table import Table as IcebergTable
 
 RAW = EXCHANGES["coinbase"].raw_table
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
@@ -133,13 +128,7 @@ class World:
         planted = [
             dict(zip(names, row.unified, strict=True)) | {"exchange": "COINBASE", "ingest_ts": NOON} for row in rows
         ]
-        write(table, planted)
-
-
-def write(table: IcebergTable, rows: list[dict[str, object]]) -> None:
-    """Append rows to the unified table by pyiceberg, which warns of a setting of Spark's that it does not know."""
-    with warnings.catch_warnings(action="ignore"):
-        table.append(pa.Table.from_pylist(rows, schema=arrow_schema(TRADES_UNIFIED)))
+        table.append(pa.Table.from_pylist(planted, schema=arrow_schema(TRADES_UNIFIED)))
 
 
 def _quiet() -> Progress:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 
 from schemahub_lib.errors import AuditFailed, UsageError
 from schemahub_lib.schemas import TRADES_UNIFIED
-from tests.unified.conftest import NOON, Trade, World, trades, unified, write
+from schemahub_lib.tables.lake import arrow_schema
+from tests.unified.conftest import NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 OTHER_SIDES = ("side: taker_from_maker", "side: taker_from_code")  # of Kraken: Coinbase's words become unknown
@@ -99,7 +101,7 @@ def test_other_exchanges_rows_are_left_alone(world: World) -> None:
     filled(world)
     table = world.lake.ensure(TRADES_UNIFIED)
     other = {"exchange": "KRAKEN", "symbol": "XBTUSD", "trade_id": "5", "price": 1.0, "quantity": 1.0, "trade_ts": NOON}
-    write(table, [other])
+    table.append(pa.Table.from_pylist([other], schema=arrow_schema(TRADES_UNIFIED)))
     world.restate()
     world.refresh()
     assert ("XBTUSD", "5", None, 1.0, 1.0, NOON) in world.rows()
