@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
+from schemahub_lib.errors import UsageError
 from schemahub_lib.mapping.compiler import batch_sql
 from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
+from schemahub_lib.pipeline.increments import reading
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.pipeline.unify import Outcome, finish, heads, views
@@ -37,7 +39,7 @@ def restate(
     """Give a region of `target` exactly the rows that raw and the mappings make, wherever its keys are now.
 
     Rows that are right already stay untouched. A dry run tells what would come, change and go, with samples. Raises
-    AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    UsageError, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
     report = Report(run_id, "restate", target)
@@ -49,7 +51,8 @@ def restate(
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         snapshots = _snapshots(lake, specs)
-        outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
+        with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
+            outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
         changed = outcome.inserted or outcome.changed or outcome.removed
         return _draft(outcome, State(sources=state.sources) if changed else None, dry_run=dry_run)
 
@@ -59,7 +62,7 @@ def restate(
 def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, progress: Progress) -> Report:
     """Make all of `target`, or what it has of some sources, anew beside the live table, then put it in its place.
 
-    Raises AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
+    Raises UsageError, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
     report = Report(run_id, "refresh", target)
@@ -71,10 +74,11 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         snapshots = _snapshots(lake, specs)
-        lake.spark.sql(clear_sql(branch.identifier, condition))
-        with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
-            lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
-            outcome = _audited(lake, table, branch, specs, batch, started)
+        with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
+            lake.spark.sql(clear_sql(branch.identifier, condition))
+            with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
+                lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
+                outcome = _audited(lake, table, branch, specs, batch, started)
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
@@ -85,9 +89,13 @@ def _draft(outcome: Outcome, state: State | None, *, dry_run: bool) -> Draft[Out
 
 
 def _snapshots(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, int]:
-    """The newest snapshot of each raw table there is."""
+    """The newest snapshot of each raw table there is. Raises UsageError when there is none."""
     found = {source: raw.metadata.current_snapshot_id for source, raw in heads(lake, specs).items()}
-    return {source: snapshot for source, snapshot in found.items() if snapshot is not None}
+    snapshots = {source: snapshot for source, snapshot in found.items() if snapshot is not None}
+    if not snapshots:
+        wanted = ", ".join(spec.source for spec in specs)
+        raise UsageError(f"there is nothing to make the rows from: no {wanted} yet; run `schemahub run ingest` first")
+    return snapshots
 
 
 def _select(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemahub_lib.errors import AuditFailed
+from schemahub_lib.errors import AuditFailed, UsageError
 from tests.unified.conftest import NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
@@ -119,3 +119,10 @@ def test_a_restatement_that_breaks_an_audit_is_held_back(world: World) -> None:
         world.refresh()
     assert world.rows() == unified(*OLD, *NEW)
     assert len([name for name in world.refs() if name.startswith("blocked_")]) == 2
+
+
+def test_without_any_raw_table_there_is_nothing_to_restate_from(world: World) -> None:
+    for remake in (world.restate, world.refresh):
+        with pytest.raises(UsageError, match="no raw_coinbase_trades yet; run `schemahub run ingest` first"):
+            remake()
+    assert world.refs() == {"main"}
