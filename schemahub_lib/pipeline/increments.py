@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.publish import Outdated
 from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, figure, is_ancestor
 from schemahub_lib.tables.state import State
 
@@ -32,6 +34,11 @@ class Increment:
     end: int
     rows: int
     undone: int | None = None
+
+    @property
+    def snapshots(self) -> tuple[int, ...]:
+        """Those of the raw table by which it is read."""
+        return tuple(snapshot for snapshot in (self.start, self.end, self.undone) if snapshot is not None)
 
 
 def increments(specs: Sequence[MappingSpec], heads: Mapping[str, IcebergTable], state: State) -> list[Increment]:
@@ -71,6 +78,20 @@ def _fork(table: IcebergTable, one: int, other: int) -> int | None:
     """The newest snapshot that two have both come from; None where it is expired."""
     shared = {snapshot.snapshot_id for snapshot in ancestors(table, other)}
     return next((s.snapshot_id for s in ancestors(table, one) if s.snapshot_id in shared), None)
+
+
+@contextmanager
+def reading(lake: Lake, snapshots: Mapping[str, Collection[int]]) -> Iterator[None]:
+    """A block that reads raw tables at these snapshots. Raises Outdated when it failed and one of them is gone by now:
+    maintenance that keeps nothing, or less than a run takes, expires what raw tables have moved on from."""
+    try:
+        yield
+    except Exception as error:
+        for source, needed in snapshots.items():
+            raw = lake.find(source)
+            if raw is None or not all(raw.snapshot_by_id(snapshot) for snapshot in needed):
+                raise Outdated(f"snapshots of {source} were expired while they were read") from error
+        raise
 
 
 def read_increment(lake: Lake, source: str, start: int | None, end: int) -> DataFrame:

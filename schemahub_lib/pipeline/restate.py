@@ -13,6 +13,7 @@ from schemahub_lib.mapping.compiler import batch_sql
 from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
+from schemahub_lib.pipeline.increments import reading
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.pipeline.unify import Outcome, audited, finish, heads, views
@@ -50,7 +51,8 @@ def restate(
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         snapshots = _snapshots(lake, specs)
-        outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
+        with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
+            outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
         changed = outcome.inserted or outcome.changed or outcome.removed
         return _draft(outcome, State(sources=state.sources) if changed else None, dry_run=dry_run)
 
@@ -73,10 +75,11 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         snapshots = _snapshots(lake, specs)
-        lake.spark.sql(clear_sql(branch.identifier, condition))
-        with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
-            lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
-            outcome = _audited(lake, table, branch, specs, batch, started)
+        with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
+            lake.spark.sql(clear_sql(branch.identifier, condition))
+            with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
+                lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
+                outcome = _audited(lake, table, branch, specs, batch, started)
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)

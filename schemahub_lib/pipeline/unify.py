@@ -14,7 +14,7 @@ from schemahub_lib.http.messages import Rejected
 from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec
-from schemahub_lib.pipeline.increments import Increment, increments, read_increment
+from schemahub_lib.pipeline.increments import Increment, increments, read_increment, reading
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.quality import audits
@@ -103,7 +103,8 @@ def unify(
     def write(state: State, branch: Branch) -> Draft[Outcome]:
         # Read after the branch was made: no state it can carry is ahead of these.
         news = increments(specs, heads(lake, specs), state)
-        outcome = _merge(lake, table, branch, news, started, None if dry_run else run_id) if news else Outcome()
+        with reading(lake, {increment.spec.source: increment.snapshots for increment in news}):
+            outcome = _merge(lake, table, branch, news, started, None if dry_run else run_id) if news else Outcome()
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
         return Draft(
             outcome, State(sources=moved) if news and not dry_run else None, blocked=outcome.blocked and not dry_run

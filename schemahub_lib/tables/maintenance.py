@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAFE_AGE = timedelta(days=3)  # a younger file may belong to a publish that is still under way
-# What Iceberg raises when another commit came between.
-_CONFLICTS = ("CommitFailedException", "ValidationException", "CommitStateUnknownException")
+# What Iceberg raises when another commit came between. The last: an expiry that tries again by itself insists on what
+# it chose at first, though a tag has moved there since.
+_CONFLICTS = (
+    "CommitFailedException",
+    "ValidationException",
+    "CommitStateUnknownException",
+    "Still referenced by refs",
+)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 R = TypeVar("R")
 
 
+class Outdated(Exception):
+    """Raised by a writer: what it read was expired while it read. Not an error of its own, the publish begins anew."""
+
+
 @dataclass(frozen=True)
 class Draft(Generic[R]):
     """What a writer made. Without a new state there is nothing to publish, and the branch is dropped.
@@ -75,7 +79,8 @@ def publish(
     """Publish what `write` puts on a branch, atomically and exactly once.
 
     `write` is called with the state of the branch's base and the branch; it must leave out what that
-    state covers. It is called again, on a new branch, each time another writer came first, so it must not fetch.
+    state covers. It is called again, on a new branch, each time another writer came first or it raised Outdated, so it
+    must not fetch.
     `if_lost` is handed to it where the state cannot be read. Raises PublishRefused after `ATTEMPTS` lost races, and
     StateCorrupt when there is no `if_lost`.
     """
@@ -97,10 +102,12 @@ def publish(
                 if branch.fast_forward():
                     watch.lap("fast-forward")
                     return Published(draft.result, draft.state, branch.head, seconds=watch.laps)
+                log.info("%s: another run published first; writing again on its result", table)
+            except Outdated as outdated:
+                log.info("%s: %s; writing again", table, outdated)
             except BaseException:
                 branch.drop_quietly()
                 raise
-            log.info("%s: another run published first; writing again on its result", table)
             branch.drop()
             time.sleep(random.uniform(0, min(5.0, 0.2 * 2**attempt)))
     raise PublishRefused(f"{table}: {ATTEMPTS} publishes lost against other writers; nothing was written, run again")

@@ -14,7 +14,7 @@ from schemahub_lib.schemas import RAW_COMMON, Column, Table
 from schemahub_lib.tables import publish as publishing
 from schemahub_lib.tables.batches import to_arrow
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.publish import Branch, Draft, publish, tag
+from schemahub_lib.tables.publish import Branch, Draft, Outdated, publish, tag
 from schemahub_lib.tables.raw import Fetched, History, append_history, append_raw
 from schemahub_lib.tables.state import State, Stream, read_state
 from schemahub_lib.watermark import Watermark
@@ -227,6 +227,24 @@ def test_a_publish_that_never_gets_through_is_refused_and_leaves_no_branch(
         publish(lake, TRADES.name, "unlucky", write)
     table = lake.find(TRADES.name)
     assert table is not None
+    assert set(table.metadata.refs) == {"main"}
+
+
+def test_a_writer_whose_reading_was_expired_writes_again_on_another_branch(lake: Lake) -> None:
+    lake.ensure(TRADES)
+    branches: list[str] = []
+
+    def write(state: State, branch: Branch) -> Draft[int]:
+        branches.append(branch.name)
+        if len(branches) == 1:
+            raise Outdated("what was read is gone")
+        return Draft(len(branches), State())
+
+    published = publish(lake, TRADES.name, "run", write)
+    assert published.result == len(set(branches)) == 2
+    table = lake.find(TRADES.name)
+    assert table is not None
+    assert table.metadata.current_snapshot_id == published.snapshot_id
     assert set(table.metadata.refs) == {"main"}
 
 

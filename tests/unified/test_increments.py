@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.pipeline.increments import read_increment, reading
 from schemahub_lib.schemas import QUARANTINE
-from tests.unified.conftest import NOON, World, trades, unified
+from schemahub_lib.tables.publish import Outdated
+from tests.unified.conftest import NOON, RAW, World, trades, unified
 
 DAY = timedelta(days=1)
 
@@ -172,3 +174,14 @@ def test_too_many_contradictions_to_set_aside_publish_nothing(world: World, monk
         world.unify()
     assert world.rows() == unified(*rows)
     assert world.refs() == {"main"}
+
+
+def test_what_is_expired_while_it_is_read_is_told_from_what_fails_for_another_reason(world: World) -> None:
+    gone, kept = world.append(*trades([1])), world.append(*trades([2]))
+    with pytest.raises(ZeroDivisionError), reading(world.lake, {RAW.name: [gone]}):
+        _ = 1 / 0
+    raw = world.lake.find(RAW.name)
+    assert raw is not None
+    raw.maintenance.expire_snapshots().by_id(gone).commit()
+    with pytest.raises(Outdated, match="raw_coinbase_trades"), reading(world.lake, {RAW.name: [gone, kept]}):
+        read_increment(world.lake, RAW.name, gone, kept).count()
