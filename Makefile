@@ -67,8 +67,10 @@ coverage: dev ## line and branch coverage, as HTML in htmlcov/
 bench: dev ## benchmarks: ratios measured in one run each
 	$(BIN)/python -m tests.bench
 
-soak: dev ## an hour of the same: 200 random kills, each resumed, and ten million trades
+soak: dev ## hours of the same: random kills, racing writers, and ten million trades
 	$(BIN)/python -m tests.soak kills 200
+	$(BIN)/python -m tests.soak races 50
+	$(BIN)/python -m tests.soak unified-kills 200
 	$(BIN)/python -m tests.bench memory
 
 package: $(BIN)/python ## dist/schemahub_lib.zip, for --extra-py-files and --py-files

@@ -1,8 +1,11 @@
-"""Long runs that are not part of the test suite: `python -m tests.soak kills [N] [--seed S]`.
+"""Long runs that are not part of the test suite: `python -m tests.soak kills|races|unified-kills [N] [--seed S]`.
 
 `kills`: backfills, ingests and backfills into the raw table, killed by SIGKILL at N random moments, each resumed until
 it ends by itself. Then every trade must be there once, and after no kill may more have been fetched anew than one batch
 and what was on its way.
+
+`races`, `unified-kills`: N rounds of writers of `trades_unified` racing each other, or N SIGKILLs among them; see
+`tests/e2e/unified_races.py`. Each table must be exact in the end, and whole to a reader all the while.
 """
 
 from __future__ import annotations
@@ -32,11 +35,13 @@ from schemahub_lib.landing.s3 import S3Store
 from schemahub_lib.landing.store import Store
 from schemahub_lib.pipeline.history import MOST_PAGES
 from schemahub_lib.pipeline.landed import batches, layout_of, objects
+from schemahub_lib.tables import lock
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import read_state
 from tests.conftest import AWS
 from tests.e2e.support import ROOT, environment, keys
 from tests.e2e.tape import TapeServer, with_holes
+from tests.e2e.unified_races import Fleet, Race, Tally, fleet, place
 
 PRODUCT = "BTC-USD"
 COINBASE = EXCHANGES["coinbase"]
@@ -288,15 +293,60 @@ def _aws_server() -> Iterator[dict[str, str]]:
             server.terminate()
 
 
+RACING_PROFILES = ("local", "glue")
+PATIENCES = (0.0, 5.0, lock.PATIENCE)
+KILLS_A_ROUND = 10
+
+
+def race(number: int, seed: int, aws: Mapping[str, str], folder: Path, writers: Fleet, kills: int = 0) -> Race:
+    """A round on a warehouse of its own, every other one on Glue: until each writer came to an end, or so many
+    were killed."""
+    rng = random.Random(f"{seed} {number}")
+    profile = RACING_PROFILES[number % len(RACING_PROFILES)]
+    running = Race(place(profile, folder / f"{profile}-{seed}-{number}", aws), writers, rng)
+    if kills:
+        running.run(lambda tally: tally.kills.total() >= kills, patience=5, kill_every=3, branch_lifetime=120)
+    else:
+        running.run(lambda tally: tally.each(1), patience=rng.choice(PATIENCES))
+        running.assert_no_branches()
+    running.settle()
+    running.assert_exact()
+    return running
+
+
+def race_on(wanted: int, seed: int, aws: Mapping[str, str], folder: Path, *, killing: bool) -> None:
+    """So many rounds, or kills."""
+    total = Tally()
+    with fleet(aws) as writers:
+        for number in itertools.count():
+            left = wanted - (total.kills.total() if killing else number)
+            if left <= 0:
+                break
+            started = time.monotonic()
+            running = race(number, seed, aws, folder, writers, min(left, KILLS_A_ROUND) if killing else 0)
+            total += running.tally
+            told = f"{running.lake.settings.profile:5} {time.monotonic() - started:4.0f} s"
+            print(f"round {number + 1:3}  {told}  exact  {running.tally}", flush=True)
+    print(f"seed {seed}, {number} rounds, all exact: {total}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    kills = commands.add_parser("kills", help="random kills")
-    kills.add_argument("wanted", nargs="?", type=int, default=200)
-    kills.add_argument("--seed", type=int, default=0)
+    for name, told, default in (
+        ("kills", "random kills of what fetches", 200),
+        ("races", "rounds of racing unifies, restatements and maintenance", 50),
+        ("unified-kills", "random kills among these", 200),
+    ):
+        command = commands.add_parser(name, help=told)
+        command.add_argument("wanted", nargs="?", type=int, default=default)
+        command.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     started, made = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder, _aws_server() as aws:
+        if chosen.command != "kills":
+            race_on(chosen.wanted, chosen.seed, aws, Path(folder), killing=chosen.command == "unified-kills")
+            return
         for result in until(chosen.wanted, rounds(chosen.seed, aws, Path(folder))):
             made += result.kills
             again = f"fetched again at most {max(result.again, default=0):5,} of {result.allowed:6,} allowed"

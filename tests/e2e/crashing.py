@@ -21,10 +21,6 @@ PREFIX = "commit: "
 
 
 def main() -> int:
-    from pyiceberg.catalog.glue import GlueCatalog
-    from pyiceberg.catalog.sql import SqlCatalog
-    from pyspark.sql import SparkSession
-
     from schemahub_lib import cli
     from schemahub_lib.tables import lock
 
@@ -36,29 +32,41 @@ def main() -> int:
     commits: list[str] = []
     one_at_a_time = threading.Lock()
 
-    def counted(owner: Any, method: str, what: Callable[..., str | None]) -> None:
+    def count(commit: str) -> None:
+        with one_at_a_time:
+            commits.append(commit)
+            if len(commits) == deadly:
+                os.killpg(0, signal.SIGKILL)
+
+    watch_commits(count)
+    code = cli.main(arguments)
+    print("\n".join(PREFIX + commit for commit in commits), file=sys.stderr)
+    return code
+
+
+def watch_commits(tell: Callable[[str], None]) -> None:
+    """Have every commit of this process told right after it was made."""
+    from pyiceberg.catalog.glue import GlueCatalog
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyspark.sql import SparkSession
+
+    def watched(owner: Any, method: str, what: Callable[..., str | None]) -> None:
         original = getattr(owner, method)
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            if (told := what(*args)) is not None:
-                with one_at_a_time:
-                    commits.append(told)
-                    if len(commits) == deadly:
-                        os.killpg(0, signal.SIGKILL)
+            if (commit := what(*args)) is not None:
+                tell(commit)
             return result
 
         setattr(owner, method, call)
 
     for catalog in (SqlCatalog, GlueCatalog):
-        counted(catalog, "create_namespace", lambda _, name, *args: f"database {name} created")
-        counted(catalog, "create_table", lambda _, name, *args: f"{name[-1]} created")
-        counted(catalog, "commit_table", lambda _, table, __, updates: f"{table.name()[-1]}: {told(updates)}")
-    counted(SparkSession, "sql", lambda _, text, *args: "rows merged into the branch" if "MERGE" in text else None)
-    code = cli.main(arguments)
-    print("\n".join(PREFIX + commit for commit in commits), file=sys.stderr)
-    return code
+        watched(catalog, "create_namespace", lambda _, name, *args: f"database {name} created")
+        watched(catalog, "create_table", lambda _, name, *args: f"{name[-1]} created")
+        watched(catalog, "commit_table", lambda _, table, __, updates: f"{table.name()[-1]}: {told(updates)}")
+    watched(SparkSession, "sql", lambda _, text, *args: "rows merged into the branch" if "MERGE" in text else None)
 
 
 def told(updates: Sequence[Any]) -> str:

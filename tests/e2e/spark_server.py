@@ -16,9 +16,7 @@ from schemahub_lib.tables import session
 
 
 def main() -> None:
-    everything = tuple({package: None for packages in session.PACKAGES.values() for package in packages})
-    session.PACKAGES["local"] = everything  # one class path for every profile
-    spark = session.start_spark(Settings.load(warehouse=sys.argv[1], environment={}))
+    spark = start_for_every_profile(sys.argv[1])
     parameters = SparkSession._instantiatedSession.sparkContext._gateway.gateway_parameters
     print(
         json.dumps({"PYSPARK_GATEWAY_PORT": str(parameters.port), "PYSPARK_GATEWAY_SECRET": parameters.auth_token}),
@@ -27,6 +25,13 @@ def main() -> None:
     sys.stdin.read()
     spark.stop()
     os._exit(0)  # clients that were killed leave threads behind
+
+
+def start_for_every_profile(warehouse: str) -> SparkSession:
+    """A Spark whose class path serves lakes of every profile."""
+    everything = tuple({package: None for packages in session.PACKAGES.values() for package in packages})
+    session.PACKAGES["local"] = everything
+    return session.start_spark(Settings.load(warehouse=warehouse, environment={}))
 
 
 if __name__ == "__main__":
