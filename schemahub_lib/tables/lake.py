@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 TABLE_PROPERTIES = {
     "format-version": "2",
     "write.parquet.compression-codec": "zstd",
-    # What Spark takes by itself; pyiceberg would take 1. docs/storage.md has what these were chosen from.
+    # Spark's own level; pyiceberg's is 1. These and the next were measured: docs/storage.md.
     "write.parquet.compression-level": "3",
-    # Of 2 MiB: ids, times and prices seldom come again, and a small dictionary is given up for them soon. A day of a
-    # million trades takes 8.2 MB instead of 9.1 MB by Spark, 7.8 MB instead of 9.6 MB by pyiceberg.
+    # For 2 MiB: ids, times and prices seldom come again, and a small dictionary is given up for them soon. A day of a
+    # million trades takes 8.2 MB instead of 9.1 by Spark, 7.8 instead of 9.6 by pyiceberg.
     "write.parquet.dict-size-bytes": str(16 * 2**10),
     # A quarter of Iceberg's: a day of trades still makes several files that readers share out, and packing one day
     # holds its table's publish lock for seconds.
@@ -46,21 +46,19 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
     "commit.manifest-merge.enabled": "true",
-    # The sort order alone would make Spark sample and range-partition every MERGE. Measured, 1.3M rows into 4M: range
-    # 3.2 s, hash 2.5 s, none 2.2 s but twice the files.
+    # For range, which the sort order would bring. `none` writes four times the files; it takes as long for half an hour
+    # of trades, two thirds for a day of them.
     "write.distribution-mode": "hash",
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "50",
 }
 
-# For the unified tables, which only Spark writes: pyiceberg warns at every write that it does not know the row groups'
-# size, and fills a dictionary up for as many rows as a page may have.
+# For the unified tables, which only Spark writes: pyiceberg warns of the first and misunderstands the second.
 UNIFIED_PROPERTIES = {
-    # Of 128 MiB, by which a day of trades is one row group, read as a whole for any symbol. The size is counted before
-    # compression: these have 65,000 trades in 0.5 MB. A symbol's day, of a million trades, reads 7 to 27 % of them.
+    # For 128 MiB, by which a day is one row group, read as a whole for any symbol. Counted before compression: these
+    # are 65,000 trades in 0.5 MB, and one symbol's day reads 7 to 27 % of a million trades.
     "write.parquet.row-group-size-bytes": str(6 * 2**20),
-    # Of 20,000: zstd finds more in long pages. The million trades take 7.8 MB instead of 8.2 MB.
-    "write.parquet.page-row-limit": "100000",
+    "write.parquet.page-row-limit": "100000",  # for 20,000: zstd finds more, 7.8 MB instead of 8.2
 }
 
 LEDGER_SNAPSHOTS = 100

@@ -82,10 +82,10 @@ def _newest(client: HttpClient, exchange: Exchange, product: str) -> list[Piece]
 def _landed(folder: Path, exchange: Exchange, product: str, pieces: list[Piece], how: Any, keep: bool) -> float:
     """As `backfill --out` writes it."""
     outcome = Outcome(product)
-    objects = Objects(Landing(LocalStore.make(str(folder)), "bench", *how, keep_payload=keep), exchange, outcome)
+    landing = Landing(LocalStore.make(str(folder)), "bench", *how, keep_payload=keep)
+    objects = Objects(landing, exchange, outcome, newest_first=True)
     for piece in pieces:
-        for page in reversed(piece.pages):
-            objects.add(_flipped(page))
+        objects.add([_flipped(page) for page in reversed(piece.pages)])
     objects.commit()
     return outcome.bytes / outcome.trades
 

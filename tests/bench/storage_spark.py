@@ -27,6 +27,14 @@ NAME = TRADES_UNIFIED.name
 HALF_HOUR = 20_000
 TIMES = 3
 UNIFIES = [sys.executable, "-m", "schemahub_lib", "run", "unify", "--dry-run"]
+# In processes of their own, as `run` waits for all that this one ever started.
+PREPARES = """
+import sys
+from tests.bench.unified_tables import A_DAY, append_raw, fill, new_lake
+lake = new_lake(sys.argv[1])
+fill(lake, A_DAY)
+append_raw(lake, A_DAY, int(sys.argv[2]))
+"""
 STARTS = """
 from schemahub_lib.config import Settings
 from schemahub_lib.tables.lake import Lake
@@ -104,10 +112,7 @@ def storage_memory() -> None:
     """run unify --dry-run by SCHEMAHUB_DRIVER_MEMORY, against a process that only starts Spark, in those of 2g"""
     for batch, rows in BATCHES.items():
         with tempfile.TemporaryDirectory() as folder:
-            lake = new_lake(folder)
-            fill(lake, A_DAY)
-            append_raw(lake, A_DAY, rows)
-            lake.close()
+            run([sys.executable, "-c", PREPARES, folder, str(rows)], environment({}, folder))
             starts = partial(run, [sys.executable, "-c", STARTS], environment({}, folder))
             unifies = {
                 memory: partial(run, UNIFIES, environment({}, folder, SCHEMAHUB_DRIVER_MEMORY=memory))
