@@ -152,10 +152,10 @@ class HttpClient:
             if outcome.kind == "throttled":
                 self.stats.add(throttled=1)
                 self._paced(self._limiter.throttled(delay, sent, request.scope))
-            if delay > left:
+            if left <= 0 or (delay > left and outcome.retry_after):
                 asked = f", and it asks to wait {delay:.0f} s" if outcome.retry_after else ""
                 raise self._error(ExchangeUnavailable, self._gave_up(failures, failed, until, asked), request)
-            self._wait(delay)
+            self._wait(min(delay, left))  # the last try is made when the time is up, and not given away
 
     def _try(self, request: Request, sent: float, timeout: float) -> Response | Trouble:
         signed = request

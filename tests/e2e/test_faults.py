@@ -98,11 +98,11 @@ def test_malformed_rows_are_set_aside_and_the_run_goes_on_and_says_so(
     assert run.code == 0, run.err
     aside = rows(lake, QUARANTINE.name)
     assert all("'oops', not a number" in row["reason"] and '"oops"' in row["payload"] for row in aside)
-    assert len({row["quarantine_id"] for row in aside}) == len(aside) == len(expected) - len(unified(lake)) >= 9
+    assert len({row["quarantine_id"] for row in aside}) == len(aside) == len(expected) - len(unified(lake)) > 0
     assert unified(lake).items() <= expected.items()
     for exchange, product in {(row["source"], row["stream"]) for row in aside}:
-        assert re.search(rf"WARNING {exchange} {product}: \d+ malformed rows set aside", run.err)
-        assert re.search(rf"{exchange}: \d+ malformed rows are in schemahub_quarantine", run.out)
+        assert re.search(rf"WARNING {exchange} {product}: \d+ rows set aside in schemahub_quarantine, first: ", run.err)
+        assert re.search(rf"{exchange}: \d+ rows were set aside in schemahub_quarantine", run.out)
     market.set_faults({})
     again = cli("run", "pipeline", "--json")
     assert again.out.count("nothing_new") == 4, "what was set aside is not fetched again"
