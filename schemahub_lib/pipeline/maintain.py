@@ -24,10 +24,11 @@ from schemahub_lib.tables.maintenance import (
     rewrite_manifests,
     rewrite_partition,
 )
+from schemahub_lib.tables.named import loaded
 from schemahub_lib.tables.state import read_state
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Table as IcebergTable
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def _tables(lake: Lake, names: Sequence[str]) -> list[str]:
 
 def _maintain(lake: Lake, name: str, keep: timedelta, run_id: str, progress: Progress, dry_run: bool) -> Upkeep:
     wanted = last_unified(lake, name)  # read first: what is unified meanwhile only needs less
-    table, now = _load(lake, name), datetime.now(UTC)
+    table, now = loaded(lake, name), datetime.now(UTC)
     todo = due(table, keep=keep, now=now, wanted=wanted)
     unproved = name in TARGETS and not is_proved(table)
     upkeep = Upkeep(name, todo.reasons, figures(table), figures(table))
@@ -118,7 +119,7 @@ def _maintain(lake: Lake, name: str, keep: timedelta, run_id: str, progress: Pro
             if repeated := repeated_keys(lake, TARGETS[name]):
                 raise SchemaHubError(str(repeated))
             upkeep.done.append("audited the keys: each is there once")
-    upkeep.after = figures(_load(lake, name))
+    upkeep.after = figures(loaded(lake, name))
     return upkeep
 
 
@@ -153,10 +154,3 @@ def last_unified(lake: Lake, name: str) -> set[int]:
             continue
         last |= {sources[name]} if name in sources else set()
     return last
-
-
-def _load(lake: Lake, name: str) -> IcebergTable:
-    table = lake.find(name)
-    if table is None:
-        raise SchemaHubError(f"the table {name} was dropped during its maintenance")
-    return table

@@ -20,6 +20,7 @@ from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.due import SMALL_FILES, SWEPT_AT, Partition, small_below
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import TURN, publish_lock
+from schemahub_lib.tables.named import loaded
 from schemahub_lib.tables.state import state_folder, unreferenced
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def drop_branches(lake: Lake, name: str, branches: Collection[str]) -> None:
             for branch in table.refs().keys() & set(branches):
                 changes.remove_branch(branch)
 
-    retrying(lambda: _load(lake, name), drop)
+    retrying(lambda: loaded(lake, name), drop)
 
 
 def rewrite_partition(lake: Lake, name: str, partition: Partition, owner: str) -> Rewritten:
     """Rewrite one partition's files into fewer, or all of them in the table's sort order. Raises SchemaHubError."""
     options = {"rewrite-all": "true"}
     if not partition.sort:
-        small = small_below(_load(lake, name))
+        small = small_below(loaded(lake, name))
         options = {"min-input-files": str(SMALL_FILES), "min-file-size-bytes": str(small)}
     arguments: dict[str, Any] = {"strategy": "sort" if partition.sort else "binpack", "options": options}
     if partition.where:
@@ -91,7 +92,7 @@ def expire_snapshots(lake: Lake, name: str, before: datetime) -> int:
 def remove_orphans(lake: Lake, name: str, now: datetime) -> tuple[int, int]:
     """Delete files under the table's folder that no metadata refers to, and state files that no snapshot points at,
     directly or through another; only those older than `SAFE_AGE`. How many of each. Raises SchemaHubError."""
-    table, before = _load(lake, name), now - SAFE_AGE
+    table, before = loaded(lake, name), now - SAFE_AGE
     old = _files(table, before)
     states = unreferenced(table, [file for file in old if file.startswith(f"{state_folder(table)}/")])
     for file in states:
@@ -135,7 +136,7 @@ def set_property(lake: Lake, name: str, key: str, value: str) -> None:
         with table.transaction() as transaction:
             transaction.set_properties({key: value})
 
-    retrying(lambda: _load(lake, name), note)
+    retrying(lambda: loaded(lake, name), note)
 
 
 @contextmanager
@@ -145,13 +146,6 @@ def _turn(lake: Lake, name: str, owner: str) -> Iterator[bool]:
     time.sleep(TURN)
     with publish_lock(lake.settings, name, owner) as locked:
         yield locked
-
-
-def _load(lake: Lake, name: str) -> IcebergTable:
-    table = lake.find(name)
-    if table is None:
-        raise SchemaHubError(f"the table {name} was dropped during its maintenance")
-    return table
 
 
 def _call(lake: Lake, procedure: str, name: str, **arguments: Any) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Tables people name: found, or refused with the nearest name there is."""
+"""Tables by name: those people name, refused with the nearest name there is, and those a run is at work on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ def existing(lake: Lake, name: str) -> IcebergTable:
             f"there is no table {name}: the warehouse {lake.settings.warehouse} holds none yet; run the pipeline first"
         )
     raise UsageError(f"there is no table {name}: {what_there_is(name, present)}")
+
+
+def loaded(lake: Lake, name: str) -> IcebergTable:
+    """A table that a run is at work on, read afresh. Raises SchemaHubError when somebody dropped it meanwhile."""
+    table = lake.find(name)
+    if table is None:
+        raise SchemaHubError(f"the table {name} was dropped while a run was at work on it")
+    return table
 
 
 def what_there_is(name: str, known: Iterable[str]) -> str:

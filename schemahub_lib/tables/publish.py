@@ -23,6 +23,7 @@ from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
 from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
+from schemahub_lib.tables.named import loaded
 from schemahub_lib.tables.snapshots import is_ancestor
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
 from schemahub_lib.tables.stopwatch import Stopwatch
@@ -219,7 +220,7 @@ class Branch:
         return ref.snapshot_id
 
     def _load(self) -> IcebergTable:
-        return _load(self._lake, self._table)
+        return loaded(self._lake, self._table)
 
     def _retrying(self, action: Callable[[IcebergTable], R]) -> R:
         """Do `action` on the table as it is now, again after each commit of others that comes between."""
@@ -236,7 +237,7 @@ def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:
                 changes.create_tag(snapshot_id, name)
 
     try:
-        retrying(lambda: _load(lake, table), move)
+        retrying(lambda: loaded(lake, table), move)
     except SchemaHubError as error:
         log.warning("%s: the tag %s could not be moved; the next run moves it (%s)", table, name, error)
 
@@ -269,11 +270,4 @@ def move_main(lake: Lake, table: str, run_id: str, expected: int, target: int) -
             changes.set_current_snapshot(target)
 
     with publish_lock(lake.settings, table, run_id):
-        retrying(lambda: _load(lake, table), move)
-
-
-def _load(lake: Lake, table: str) -> IcebergTable:
-    found = lake.find(table)
-    if found is None:
-        raise SchemaHubError(f"the table {table} was dropped while a run was writing to it")
-    return found
+        retrying(lambda: loaded(lake, table), move)
