@@ -24,6 +24,7 @@ from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.named import loaded
+from schemahub_lib.tables.session import spark_failures_told
 from schemahub_lib.tables.snapshots import is_ancestor
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
 from schemahub_lib.tables.stopwatch import Stopwatch
@@ -91,7 +92,9 @@ def publish(
             branch = Branch(lake, table)
             watch.lap("branch")
             try:
-                draft = write(branch.base_state(if_lost), branch)
+                state = branch.base_state(if_lost)
+                with spark_failures_told():
+                    draft = write(state, branch)
                 watch.lap("write")
                 if draft.blocked:
                     return Published(draft.result, None, None, blocked=branch.keep())

@@ -6,12 +6,13 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,6 +27,18 @@ PACKAGES = {
 }
 # Where Debian and Red Hat keep the certificates for every Java of the machine.
 MACHINE_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
+
+
+@contextmanager
+def spark_failures_told() -> Iterator[None]:
+    """A block in which a failure of Spark's is raised as SchemaHubError, with the first line of what the JVM says."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
+            raise
+        told = str(getattr(error, "java_exception", None) or error).partition("\n")[0]
+        raise SchemaHubError(f"Spark failed: {told}; with -v you see all of it") from error
 
 
 def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSession:
