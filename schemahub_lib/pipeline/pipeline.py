@@ -99,6 +99,9 @@ def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Repo
     """`report` stands for a run that fails."""
     try:
         report = publish()
+    except KeyboardInterrupt:
+        report.finish("interrupted")
+        raise
     except BaseException as error:
         report.errors[report.source] = str(error) or type(error).__name__
         report.finish("failed")

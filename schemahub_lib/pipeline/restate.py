@@ -46,7 +46,7 @@ def restate(
     UsageError without raw tables, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
-    report = Report(run_id, "restate", target)
+    report = Report(run_id, "restate" if region is not None else "refresh", target)
     condition, specs = _condition(lake, table, specs, region)
     lake.ensure(PRODUCTS)
     lake.ensure(table)

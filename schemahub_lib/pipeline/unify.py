@@ -93,8 +93,13 @@ def unify(
     """
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
+    raw = heads(lake, specs)
+    if not raw:
+        log.warning("there is no raw table in %s yet: run `ingest` first", lake.settings.warehouse)
+        report.finish("nothing_new")
+        return report
     unified = lake.ensure(table)
-    if not increments(specs, heads(lake, specs), _state(unified)):
+    if not increments(specs, raw, _state(unified)):
         report.finish("nothing_new")
         return report
     lake.ensure(PRODUCTS)
@@ -134,8 +139,8 @@ def finish(
     report.sql = outcome.sql if dry_run else None
     report.steps = {**published.seconds, **outcome.steps}
     for finding in outcome.findings:
-        if finding.status == "warned":
-            log.warning("%s", finding)
+        if finding.status == "warned" or (finding.status == "blocked" and dry_run):
+            log.warning("%s%s", "would hold the publish back: " if finding.status == "blocked" else "", finding)
     if published.state is not None:
         for spec in specs:
             if spec.source in published.state.sources:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -75,7 +75,8 @@ def judge(
         again = there.differing
         became = {"ignore": "ignored", "update": "taken over", "quarantine": "set aside in schemahub_quarantine"}
         report("conflicts", again, f"{again:,} rows of known keys came with other values: {became[spec.on_conflict]}")
-        averages.judge(spec, report)
+        if there.inserted:
+            averages.judge(spec, report)
     return findings
 
 
@@ -207,11 +208,13 @@ def blocked_message(target: Table, findings: Sequence[Finding], branch: str) -> 
         "; ".join(map(str, blocking))
         + f". Nothing was published to {target.name}; it can be looked at on the branch {branch}: "
         + f'schemahub query --ref {branch} "{look}". '
-        + _remedy(target, blocking)
+        + _remedy(target, {finding.audit for finding in blocking})
     )
 
 
-def _remedy(target: Table, blocking: Sequence[Finding]) -> str:
-    if any(finding.audit == "unique_key" for finding in blocking):
+def _remedy(target: Table, audits: Collection[str]) -> str:
+    if "unique_key" in audits:
         return f"Make these days anew: schemahub run unify {target.name} --from … --to …"
+    if "conflicts" in audits:
+        return "The other values are in the raw table; `on_conflict` in the mapping says what becomes of them"
     return "Mend the mapping, or give the audit another severity in it"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -58,7 +60,11 @@ def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSess
     if own_jvm:
         for key, value in _local_conf(settings).items():
             builder = builder.config(key, value)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     spark = builder.getOrCreate().newSession()
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's own cancels the jobs over the connection that is being read, and fails more often than not.
+        signal.signal(signal.SIGINT, on_interrupt)
     for key, value in _session_conf(settings):
         spark.conf.set(key, value)
     return spark
