@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from schemahub_lib.tables.lake import TABLE_PROPERTIES
 from schemahub_lib.tables.publish import left_behind
 from schemahub_lib.tables.snapshots import ancestors
 from schemahub_lib.tables.state import is_mark
@@ -28,8 +29,9 @@ SPARSE = 0.25  # of the target manifest size: below this average, many manifests
 SWEEP_EVERY = timedelta(hours=20)  # so that a daily run finds it due, however long yesterday's took
 SWEPT_AT = "schemahub.orphans-removed-at"
 
-_TARGET_FILE_SIZE = "write.target-file-size-bytes", 512 * 2**20
-_TARGET_MANIFEST_SIZE = "commit.manifest.target-size-bytes", 8 * 2**20
+_TARGET_FILE_SIZE = "write.target-file-size-bytes"
+_TARGET_MANIFEST_SIZE = "commit.manifest.target-size-bytes"
+_MANIFEST_SIZE = 8 * 2**20  # Iceberg's default
 # Iceberg keeps 16 characters of a text's bounds and counts the last one up in the upper one.
 _EXACT_CHARACTERS = 15
 _OLDER_LAYOUT = "older layout"
@@ -151,21 +153,22 @@ def _at(snapshot: Snapshot) -> datetime:
     return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
 
 
-def _target(table: IcebergTable, size: tuple[str, int]) -> int:
-    name, default = size
-    return int(table.properties.get(name, default))
+def target_file_bytes(table: IcebergTable) -> int:
+    """The size in bytes that the table's data files should have: its own, or else the one that new tables get."""
+    return int(table.properties.get(_TARGET_FILE_SIZE, TABLE_PROPERTIES[_TARGET_FILE_SIZE]))
 
 
 def small_below(table: IcebergTable) -> int:
     """The size in bytes under which a data file of the table is small."""
-    return int(_target(table, _TARGET_FILE_SIZE) * SMALL)
+    return int(target_file_bytes(table) * SMALL)
 
 
 def _manifests(table: IcebergTable) -> int:
     """How many manifests there are, if they are too many."""
     snapshot = table.current_snapshot()
     sizes = [manifest.manifest_length for manifest in snapshot.manifests(table.io)] if snapshot is not None else []
-    sparse = sum(sizes) < len(sizes) * SPARSE * _target(table, _TARGET_MANIFEST_SIZE)
+    target = int(table.properties.get(_TARGET_MANIFEST_SIZE, _MANIFEST_SIZE))
+    sparse = sum(sizes) < len(sizes) * SPARSE * target
     return len(sizes) if len(sizes) > MANY_MANIFESTS and sparse else 0
 
 
