@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemahub_lib.tables.lake import TABLE_PROPERTIES
 from schemahub_lib.tables.publish import left_behind
-from schemahub_lib.tables.snapshots import ancestors
+from schemahub_lib.tables.snapshots import ancestors, beyond
 from schemahub_lib.tables.state import is_mark
 
 if TYPE_CHECKING:
@@ -131,9 +131,15 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
     """The time before which nobody needs a snapshot any more.
 
     Needed are, however old: on every branch the newest snapshot that carries a mark, on main those `wanted`, and the
-    whole chain from there to the head, which readers of the state and of increments walk.
+    whole chain from there to the head, which readers of the state and of increments walk. Of one that main was rolled
+    back from, the chain from where they parted to both: by these is told what was lost.
     """
     needed: list[Snapshot] = []
+    starts: set[int | None] = set()
+    for snapshot_id in wanted:
+        lost = beyond(table, snapshot_id, table.metadata.current_snapshot_id)
+        needed += lost
+        starts.add(lost[-1].parent_snapshot_id if lost else snapshot_id)
     for name, ref in table.refs().items():
         if ref.snapshot_ref_type != "branch":
             continue
@@ -143,7 +149,7 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
             chain.append(snapshot)
             newest_mark = not marked and is_mark(snapshot)
             marked = marked or newest_mark
-            if newest_mark or (name == "main" and snapshot.snapshot_id in wanted):
+            if newest_mark or (name == "main" and snapshot.snapshot_id in starts):
                 needed += chain
                 chain = []
     return min([now - keep, *map(_at, needed)])

@@ -212,6 +212,15 @@ def test_expiry_keeps_a_wanted_snapshot_and_all_that_came_after_it(lake: Lake) -
     assert {snapshot.snapshot_id for snapshot in table(lake).snapshots()} == set(snapshots[2:])
 
 
+def test_expiry_keeps_a_wanted_snapshot_that_was_rolled_back_and_all_from_where_main_parted_from_it(lake: Lake) -> None:
+    snapshots = [publish_trades(lake, first, first + 9) for first in range(0, 50, 10)]
+    table(lake).manage_snapshots().set_current_snapshot(snapshots[2]).commit()
+    snapshots += [publish_trades(lake, 30, 39)]
+    waiting = needs(lake, after=LATER, wanted={snapshots[4]})
+    expire_snapshots(lake, RAW.name, waiting.expire_before)
+    assert {snapshot.snapshot_id for snapshot in table(lake).snapshots()} == set(snapshots[2:])
+
+
 def test_snapshots_younger_than_what_is_kept_stay(lake: Lake) -> None:
     for first in range(0, 50, 10):
         publish_trades(lake, first, first + 9)
