@@ -25,7 +25,7 @@ def is_ancestor(table: IcebergTable, snapshot_id: int | None, of: int | None) ->
     return any(snapshot.snapshot_id == snapshot_id for snapshot in ancestors(table, of))
 
 
-def beyond(table: IcebergTable, head: int, base: int) -> list[Snapshot]:
+def beyond(table: IcebergTable, head: int, base: int | None) -> list[Snapshot]:
     """The snapshots that `head` has and `base` has not, newest first."""
     shared = {snapshot.snapshot_id for snapshot in ancestors(table, base)}
     return list(takewhile(lambda snapshot: snapshot.snapshot_id not in shared, ancestors(table, head)))
