@@ -96,7 +96,7 @@ def unify(
     if not increments(specs, heads(lake, specs), _state(unified)):
         report.finish("nothing_new")
         return report
-    lake.ensure(PRODUCTS)
+    lake.ledger(PRODUCTS)
     progress.say(f"unify into {target}")
     started = datetime.now(UTC)
 
