@@ -29,6 +29,7 @@ A = TypeVar("A")
 # What a connector makes of a page: the one it asked for; perhaps not; certainly another one.
 Verdict = Literal["good", "doubtful", "stale"]
 TRIES = 10
+SEPARATORS = frozenset("/-_ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Exchange(ABC):
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         """Base and quote, as the exchange calls them, of a symbol that its list has no more; None when unsure."""
         for quote in sorted(self.quote_assets, key=len, reverse=True):
-            if symbol.endswith(quote) and symbol != quote:
+            if symbol.endswith(quote) and symbol != quote and SEPARATORS.isdisjoint(symbol):
                 return symbol.removesuffix(quote), quote
         return None
 

@@ -284,6 +284,7 @@ def test_a_pair_list_of_another_shape_is_refused(drive, result):
         ("ZEUSUSD", ("ZEUS", "USD")),
         ("XTZETH", ("XTZ", "ETH")),
         ("XXBTZEUR", None),
+        ("XBT/EUR", None),
         ("XBTEUR.d", None),
         ("EUR", None),
         ("", None),
