@@ -77,7 +77,7 @@ def note(lake: Lake, exchange: Exchange, symbols: Sequence[str]) -> None:
 
 def known_symbols(lake: Lake, source: str) -> dict[str, Row]:
     """What is known now of each symbol of a source: the current rows of the products ledger."""
-    return _current(_dated(lake.partition(PRODUCTS, source)))
+    return _current(map(_whole, lake.partition(PRODUCTS, source)))
 
 
 def history(
@@ -109,22 +109,26 @@ def _update(lake: Lake, exchange: Exchange, symbols: Sequence[str], listed: Sequ
     now = datetime.now(UTC)
 
     def change(found: Sequence[Row]) -> list[Row] | None:
-        rows = _dated(found)
+        rows = [_whole(row) for row in found]
         known = _current(rows)
         told = {symbol: product for symbol in symbols if symbol not in known and (product := _split(exchange, symbol))}
         if listed:
             told |= {symbol: _vanished(row) for symbol, row in known.items()}
             told |= {product.symbol: product for product in listed}
         after = history(rows, told, tickers, exchange.name, now)
-        return None if after == rows else after
+        return None if after == found else after
 
     if change(lake.partition(PRODUCTS, exchange.name)) is not None:
         lake.update_partition(PRODUCTS, exchange.name, change)
 
 
-def _dated(rows: Iterable[Row]) -> list[Row]:
-    """The rows without those of an older version, which knew less of them: they are told again."""
-    return [row for row in rows if row.get("first_seen") is not None]
+def _whole(row: Row) -> Row:
+    """A row; one of an older version, which knew common tickers only, with what it lacks."""
+    if row.get("listed_base") is not None:
+        return row
+    written = row.get("updated_at")
+    assets = {"listed_base": row["base_asset"], "listed_quote": row["quote_asset"]}
+    return row | assets | {"first_seen": written, "last_seen": written, "replaced_at": None}
 
 
 def _current(rows: Iterable[Row]) -> dict[str, Row]:

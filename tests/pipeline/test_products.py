@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from schemahub_lib.exchanges.base import Product
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.pipeline.products import history, known_symbols, note, resolve, wanted_products
 from schemahub_lib.pipeline.query import query
-from schemahub_lib.schemas import PRODUCTS
+from schemahub_lib.schemas import PRODUCTS, Column
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 
+NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 KRAKEN, COINBASE, BINANCE = (EXCHANGES[name] for name in ("kraken", "coinbase", "binance"))
 
 
@@ -142,16 +145,23 @@ def test_a_changed_symbols_file_renames_all_rows_and_asks_nobody(
     assert asked(market) == before
 
 
-def test_a_ledger_of_an_older_version_is_told_again(lake: Lake, kraken: HttpClient) -> None:
-    row = {"source": "kraken", "symbol": "XBTUSD", "canonical_symbol": "BTC-USD", "status": "online"}
-    lake.append(PRODUCTS, [row])
+def test_a_ledger_of_an_older_version_loses_nothing_and_is_told_again(lake: Lake, kraken: HttpClient) -> None:
+    columns = [*PRODUCTS.columns[:6], Column("updated_at", "TIMESTAMP")]
+    names = [("XBTUSD", "BTC-USD", "BTC"), ("OLDUSD", "OLD-USD", "OLD")]
+    rows = [("kraken", symbol, canonical, base, "USD", "online", NOON) for symbol, canonical, base in names]
+    older = replace(PRODUCTS, columns=tuple(columns))
+    lake.append(older, [dict(zip(older.column_names, row, strict=True)) for row in rows])
+    note(lake, KRAKEN, ["ETHUSD"])
+    assert {symbol: row["base_asset"] for symbol, row in known_symbols(lake, "kraken").items()} == {
+        "XBTUSD": "BTC",
+        "OLDUSD": "OLD",
+        "ETHUSD": "ETH",
+    }
     resolve(lake, KRAKEN, kraken, ["XBTUSD"])
-    (found,) = rows_of(lake, "XBTUSD")
-    assert (found["base_asset"], found["listed_base"], found["replaced_at"]) == ("BTC", "XBT", None)
-
-
-NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
+    told = [(row["first_seen"] == NOON, row["listed_base"], row["status"]) for row in rows_of(lake, "OLDUSD")]
+    assert told == [(True, "OLD", "online"), (False, "OLD", "unlisted")]
+    known = known_symbols(lake, "kraken")
+    assert (known["XBTUSD"]["listed_base"], known["XBTUSD"]["base_asset"]) == ("XBT", "BTC")
 
 
 def product(symbol: str, base: str, status: str = "online") -> dict[str, Product]:
