@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from schemahub_lib.exchanges.base import Product
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.pipeline.products import history, known_symbols, note, resolve, wanted_products
 from schemahub_lib.pipeline.query import query
-from schemahub_lib.schemas import PRODUCTS, Column
+from schemahub_lib.schemas import PRODUCTS, TRADES_UNIFIED, Column
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 
@@ -197,6 +198,26 @@ def test_a_product_keeps_what_it_was_when_its_assets_or_status_change(lake: Lake
         " ON p.source = 'binance' AND p.symbol = 'LUNAUSD' AND t.at >= p.first_seen ORDER BY 1",
     )
     assert meant["base_asset"].to_pylist() == [None, "LUNC", "LUNA"]
+
+
+def test_the_queries_of_the_page_run_and_join_each_trade_once(lake: Lake) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "symbols.md").read_text(encoding="utf-8")
+    sqls = re.findall(r'schemahub query "([^"]+)"', page)
+    rows = history([], product("XBTUSD", "XBT", "new") | product("MIRUSD", "MIR"), {"XBT": "BTC"}, "kraken", NOON)
+    rows = history(rows, product("XBTUSD", "XBT"), {"XBT": "BTC"}, "kraken", NOON + DAY)
+    rows += history([], product("BTC-USD", "BTC"), {}, "coinbase", NOON)
+    lake.append(PRODUCTS, rows)
+    trade = {"exchange": "KRAKEN", "symbol": "XBTUSD", "canonical_symbol": "BTC-USD"}
+    lake.append(TRADES_UNIFIED, [trade | {"trade_ts": NOON + day * DAY} for day in (-1, 0, 1, 2)])
+    assert [query(lake, sql).to_pylist() for sql in sqls] == [
+        [trade | {"listed_base": "XBT", "status": "online", "trades": 4}],
+        [{"canonical_symbol": "BTC-USD", "markets": "coinbase BTC-USD, kraken XBTUSD"}],
+        [
+            {"symbol": "MIRUSD", "canonical_symbol": "MIR-USD", "status": "online"}
+            | {"first": "12:00:00", "last": "12:00:00", "replaced": None}
+        ],
+        [{"exchange": "KRAKEN", "symbol": "XBTUSD", "market": "BTC-USD", "trades": 4}],
+    ]
 
 
 def test_every_symbol_has_one_current_row_whatever_was_told(lake: Lake) -> None:
