@@ -63,15 +63,14 @@ def mappings_group() -> None:
 @command(mappings_group, "validate")
 @click.argument("location", required=False)
 def mappings_validate_command(options: Globals, location: str | None) -> None:
-    """Check every mapping in LOCATION (default: those in use); all problems at once, with file and line."""
+    """Check mappings and symbols.yaml in LOCATION (default: those in use): all problems at once, with file and line."""
     from schemahub_lib import render
     from schemahub_lib.config import Settings
-    from schemahub_lib.mapping.registry import load_mappings
+    from schemahub_lib.mapping.registry import validate
     from schemahub_lib.pipeline.unify import raw_tables
 
     place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
-    found = load_mappings(place, raw_tables())
-    names = [spec.file for specs in found.values() for spec in specs]
+    names = validate(place, raw_tables(), list(EXCHANGES))
     render.show_json({"valid": names}) if options.json else click.echo("\n".join(f"ok  {name}" for name in names))
 
 

@@ -29,13 +29,15 @@ A = TypeVar("A")
 # What a connector makes of a page: the one it asked for; perhaps not; certainly another one.
 Verdict = Literal["good", "doubtful", "stale"]
 TRIES = 10
+SEPARATORS = frozenset("/-_ ")
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
     """A market. `symbol` is its spelling in the raw table; `aliases` are other names users may type for it.
 
-    `tradable` is whether it is open; `spot` whether one asset is exchanged for the other there.
+    Assets are as the exchange calls them. `tradable` is whether it is open; `spot` whether one asset is exchanged for
+    the other there.
     """
 
     symbol: str
@@ -45,11 +47,6 @@ class Product:
     tradable: bool
     aliases: tuple[str, ...] = ()
     spot: bool = True
-
-    @property
-    def canonical_symbol(self) -> str:
-        """`BASE-QUOTE` in common tickers."""
-        return f"{self.base_asset}-{self.quote_asset}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,6 @@ class Exchange(ABC):
     id_column: ClassVar[str]  # in raw_table
     symbol_column: ClassVar[str]
     time_column: ClassVar[str]
-    tickers: ClassVar[Mapping[str, str]] = {}  # common tickers of the assets that the exchange calls otherwise
     quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
     archive: ClassVar[Archive | None] = None  # its bulk files, where it publishes any
 
@@ -157,15 +153,11 @@ class Exchange(ABC):
         return trade_id
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
-        """Base and quote, in common tickers, of a symbol that no product list has any more; None when unsure."""
+        """Base and quote, as the exchange calls them, of a symbol that its list has no more; None when unsure."""
         for quote in sorted(self.quote_assets, key=len, reverse=True):
-            if symbol.endswith(quote) and symbol != quote:
-                return self.ticker(symbol.removesuffix(quote)), self.ticker(quote)
+            if symbol.endswith(quote) and symbol != quote and SEPARATORS.isdisjoint(symbol):
+                return symbol.removesuffix(quote), quote
         return None
-
-    def ticker(self, asset: str) -> str:
-        """The common ticker of an asset."""
-        return self.tickers.get(asset, asset)
 
     def time_of(self, shown: Value) -> int:
         """When a trade executed, in microseconds since 1970, from what its time column shows."""

@@ -61,7 +61,6 @@ class Coinbase(Exchange):
     id_column = "trade_id"
     symbol_column = "product_id"
     time_column = "time"
-    tickers = {"CGLD": "CELO"}  # noqa: RUF012 - a constant of the class
     raw_table = Table(
         "raw_coinbase_trades",
         (
@@ -98,14 +97,14 @@ class Coinbase(Exchange):
     def _product(self, item: dict[str, Any]) -> Product:
         # {"id":"SKL-EUR","base_currency":"SKL","quote_currency":"EUR",...,"status":"online"}; no status in 2017
         status = item.get("status", "online")
-        base, quoted = self.ticker(item["base_currency"]), self.ticker(item["quote_currency"])
-        return Product(item["id"], base, quoted, status, tradable=status == "online")
+        assets = (item["base_currency"], item["quote_currency"])
+        return Product(item["id"], *assets, status, tradable=status == "online")
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         base, dash, quoted = symbol.partition("-")
         if not (base and dash and quoted) or "-" in quoted:
             return None
-        return self.ticker(base), self.ticker(quoted)
+        return base, quoted
 
     def trades(self, product: str, start: Watermark | datetime, until: datetime | None = None) -> Flow[None]:
         product = product.upper()

@@ -62,7 +62,6 @@ class Kraken(Exchange):
     id_column = "trade_id"
     symbol_column = "pair"
     time_column = "time"
-    tickers = {"XBT": "BTC", "XDG": "DOGE"}  # noqa: RUF012 - a constant of the class
     quote_assets = (
         *("USD", "EUR", "GBP", "CAD", "JPY", "CHF", "AUD", "AED", "KRW"),
         *("USDT", "USDC", "DAI", "PYUSD", "USDG", "USDQ", "USDR", "RLUSD", "EURQ", "EURR", "XBT", "ETH", "DOT"),
@@ -146,7 +145,7 @@ class Kraken(Exchange):
         aliases = tuple(name for name in dict.fromkeys((key, wsname)) if name and name != symbol)
         # Tokenized stocks have a class of their own, and markets of other venues a suffix to their key: AAVE/USD:BTNL.
         spot = pair.get("aclass_base", "currency") == "currency" and ":" not in key
-        return Product(symbol, self.ticker(base), self.ticker(quote), status, status == "online", aliases, spot)
+        return Product(symbol, base, quote, status, status == "online", aliases, spot)
 
     def resume_cursor(self, trade_id: str, when: datetime) -> str:
         return _cursor_at(since_epoch(when))

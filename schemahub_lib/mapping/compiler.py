@@ -42,6 +42,7 @@ def increment_select(
     is_product = exp.and_(
         exp.column("source", table=_PRODUCTS).eq(exp.column(SOURCE.name, table=_RAW)),
         exp.column("symbol", table=_PRODUCTS).eq(_origin(spec.by_target["symbol"])),
+        exp.column("replaced_at", table=_PRODUCTS).is_(exp.null()),
     )
     return (
         exp.select(*(exp.alias_(value, column.name) for column, value in columns))

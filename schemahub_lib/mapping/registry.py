@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from schemahub_lib.errors import MappingError, Problem, UsageError
 from schemahub_lib.mapping.spec import MappingSpec, parse_mapping
+from schemahub_lib.mapping.symbols import SYMBOLS, Tickers, parse_symbols
 from schemahub_lib.schemas import TARGETS, Table
 
 
@@ -17,12 +18,13 @@ def load_mappings(
 ) -> dict[str, tuple[MappingSpec, ...]]:
     """Every mapping at `location` (a folder, `s3://bucket/prefix`, or None for the shipped ones), by target table.
 
-    A target's mappings are ordered by source. Product seed files and mapping tests lying in the same folder are left
-    out. Raises MappingError with the problems of all files, UsageError when the location cannot be read or is empty.
+    A target's mappings are ordered by source. Product seed files, symbols.yaml and mapping tests lying in the same
+    folder are left out. Raises MappingError with the problems of all files, UsageError when the location cannot be
+    read or is empty.
     """
     specs: list[MappingSpec] = []
     problems: list[Problem] = []
-    for file, content in _files(location):
+    for file, content in _files(location, _is_mapping):
         try:
             spec = parse_mapping(_decode(content, file), file, raw_tables, targets)
         except MappingError as error:
@@ -43,6 +45,29 @@ def load_mappings(
     }
 
 
+def validate(location: str | None, raw_tables: Mapping[str, Table], exchanges: Sequence[str]) -> list[str]:
+    """The names of all files at `location`, when they are right. Raises MappingError with all problems, UsageError."""
+    problems: list[Problem] = []
+    for load in (lambda: load_mappings(location, raw_tables), lambda: load_symbols(location, exchanges)):
+        try:
+            load()
+        except MappingError as error:
+            problems += error.problems
+    if problems:
+        raise MappingError(problems)
+    return [file for file, _ in _files(location, lambda name: name == SYMBOLS or _is_mapping(name))]
+
+
+def load_symbols(location: str | None, exchanges: Sequence[str]) -> Tickers:
+    """The tickers in the symbols.yaml at `location` (as for mappings), else in the one shipped.
+
+    Raises MappingError, UsageError when the location cannot be read.
+    """
+    found = [*_files(location, SYMBOLS.__eq__)] or [*_files(None, SYMBOLS.__eq__)]
+    ((file, content),) = found
+    return parse_symbols(_decode(content, file), file, exchanges)
+
+
 def shipped_mappings() -> Traversable:
     """The folder of the mappings that come with SchemaHub, inside a wheel or zip too."""
     packaged = resources.files("schemahub_lib") / "mappings"
@@ -50,31 +75,31 @@ def shipped_mappings() -> Traversable:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "mappings"
 
 
-def _files(location: str | None) -> Iterator[tuple[str, bytes]]:
-    """(name for messages, content) of each mapping file, by name."""
+def _files(location: str | None, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """(name for messages, content) of each file whose name is wanted, by name."""
     if location is None:
-        yield from _folder(shipped_mappings(), "mappings")
+        yield from _folder(shipped_mappings(), "mappings", wanted)
     elif location.startswith("s3://"):
-        yield from _bucket(location)
+        yield from _bucket(location, wanted)
     elif Path(location).is_dir():
-        yield from _folder(Path(location), location)
+        yield from _folder(Path(location), location, wanted)
     else:
         raise UsageError(f"mappings folder {location} does not exist: name a folder or s3://bucket/prefix")
 
 
 def _is_mapping(name: str) -> bool:
     stem, _, extension = name.rpartition(".")
-    seed_or_test = stem.startswith("product_ids_seed") or stem.endswith("_test")
-    return extension in ("yaml", "yml") and not seed_or_test
+    other = name == SYMBOLS or stem.startswith("product_ids_seed") or stem.endswith("_test")
+    return extension in ("yaml", "yml") and not other
 
 
-def _folder(folder: Traversable, label: str) -> Iterator[tuple[str, bytes]]:
+def _folder(folder: Traversable, label: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.is_file() and _is_mapping(file.name):
+        if file.is_file() and wanted(file.name):
             yield f"{label.rstrip('/')}/{file.name}", file.read_bytes()
 
 
-def _bucket(location: str) -> Iterator[tuple[str, bytes]]:
+def _bucket(location: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -85,7 +110,7 @@ def _bucket(location: str) -> Iterator[tuple[str, bytes]]:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder, Delimiter="/")
         keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
         for key in sorted(keys):
-            if _is_mapping(key.removeprefix(folder)):
+            if wanted(key.removeprefix(folder)):
                 yield f"s3://{bucket}/{key}", s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except (BotoCoreError, ClientError) as error:
         raise UsageError(f"cannot read the mappings in {location}: {error}") from error

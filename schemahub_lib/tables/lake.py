@@ -246,7 +246,7 @@ class Lake:
         retrying(load, begin)
         return load()
 
-    def _ledger(self, table: Table) -> IcebergTable:
+    def ledger(self, table: Table) -> IcebergTable:
         """A ledger with all its columns: an older version made it with fewer. Rows of that time have nulls there."""
 
         def complete(ledger: IcebergTable) -> IcebergTable:
@@ -261,7 +261,7 @@ class Lake:
         """Append rows (dicts by column name) to a ledger table."""
         batch = _to_rows(table, rows)
         if batch.num_rows:
-            ledger = self._ledger(table)
+            ledger = self.ledger(table)
             ledger.append(batch)
             _forget(ledger)
 
@@ -291,7 +291,7 @@ class Lake:
                     transaction.append(_to_rows(table, rows))
             return found
 
-        _forget(retrying(lambda: self._ledger(table), update))
+        _forget(retrying(lambda: self.ledger(table), update))
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""

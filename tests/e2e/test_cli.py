@@ -204,7 +204,8 @@ def test_doctor_names_the_exchange_that_is_down_and_still_checks_the_rest(
 def test_mappings_validate_names_the_files_that_are_well(cli: Cli) -> None:
     run = cli("mappings", "validate")
     assert run.code == 0
-    assert run.out.splitlines() == [f"ok  mappings/{name}_trades.yaml" for name in ("binance", "coinbase", "kraken")]
+    names = ("binance_trades", "coinbase_trades", "kraken_trades", "symbols")
+    assert run.out.splitlines() == [f"ok  mappings/{name}.yaml" for name in names]
 
 
 def test_mappings_show_tells_where_each_column_comes_from(cli: Cli) -> None:

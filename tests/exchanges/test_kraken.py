@@ -230,7 +230,7 @@ def test_a_page_of_another_shape_is_refused_and_named(drive, text):
 def test_recorded_pairs_are_read(drive, recording):
     text, _ = recording("kraken/AssetPairs/2025-11_nautilus_http_asset_pairs.json")
     products = {product.symbol: product for product in drive(EXCHANGE.products(), text).value}
-    assert products["XBTUSDT"].canonical_symbol == "BTC-USDT"
+    assert (products["XBTUSDT"].base_asset, products["XBTUSDT"].quote_asset) == ("XBT", "USDT")
     assert products["XBTUSDT"].aliases == ("XBT/USDT",)
 
 
@@ -244,11 +244,11 @@ def test_pairs_of_2017_are_named_through_the_recorded_assets(drive, recording):
     text = json.dumps({"error": [], "result": pairs})
     driven = drive(EXCHANGE.products(), text, recording("kraken/Assets/2017-10-03.json"))
     assert [request.path for request in driven.requests] == ["/0/public/AssetPairs", "/0/public/Assets"]
-    named = {product.symbol: (product.canonical_symbol, product.aliases) for product in driven.value}
+    named = {product.symbol: (product.base_asset, product.quote_asset, product.aliases) for product in driven.value}
     assert named == {
-        "XBTEUR": ("BTC-EUR", ("XXBTZEUR",)),
-        "USDTUSD": ("USDT-USD", ("USDTZUSD",)),
-        "XDGXBT": ("DOGE-BTC", ("XXDGXXBT",)),
+        "XBTEUR": ("XBT", "EUR", ("XXBTZEUR",)),
+        "USDTUSD": ("USDT", "USD", ("USDTZUSD",)),
+        "XDGXBT": ("XDG", "XBT", ("XXDGXXBT",)),
     }, "dark pools are left out"
 
 
@@ -261,9 +261,9 @@ def test_only_the_old_codes_lose_their_prefix(drive):
         ]
     }
     products = drive(EXCHANGE.products(), json.dumps({"error": [], "result": pairs})).value
-    assert [(p.canonical_symbol, p.status, p.tradable) for p in products] == [
-        ("XTZ-USD", "online", True),
-        ("ZEUS-USD", "cancel_only", False),
+    assert [(p.base_asset, p.status, p.tradable) for p in products] == [
+        ("XTZ", "online", True),
+        ("ZEUS", "cancel_only", False),
     ]
 
 
@@ -278,12 +278,13 @@ def test_a_pair_list_of_another_shape_is_refused(drive, result):
 @pytest.mark.parametrize(
     ("symbol", "assets"),
     [
-        ("XBTUSDT", ("BTC", "USDT")),
+        ("XBTUSDT", ("XBT", "USDT")),
         ("BCHEUR", ("BCH", "EUR")),
-        ("XDGXBT", ("DOGE", "BTC")),
+        ("XDGXBT", ("XDG", "XBT")),
         ("ZEUSUSD", ("ZEUS", "USD")),
         ("XTZETH", ("XTZ", "ETH")),
         ("XXBTZEUR", None),
+        ("XBT/EUR", None),
         ("XBTEUR.d", None),
         ("EUR", None),
         ("", None),

@@ -55,7 +55,7 @@ FROM (
       UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_0 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
-      ON p.source = r._source AND p.symbol = r.symbol
+      ON p.source = r._source AND p.symbol = r.symbol AND p.replaced_at IS NULL
     UNION ALL
     SELECT
       'COINBASE' AS exchange,
@@ -73,7 +73,7 @@ FROM (
       UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_1 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
-      ON p.source = r._source AND p.symbol = r.product_id
+      ON p.source = r._source AND p.symbol = r.product_id AND p.replaced_at IS NULL
     UNION ALL
     SELECT
       'KRAKEN' AS exchange,
@@ -91,6 +91,6 @@ FROM (
       UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_2 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
-      ON p.source = r._source AND p.symbol = r.pair
+      ON p.source = r._source AND p.symbol = r.pair AND p.replaced_at IS NULL
   ) AS increments
 ) AS ranked

@@ -12,4 +12,4 @@ SELECT
   p.quote_asset AS quote_asset
 FROM increment AS r
 LEFT JOIN schemahub.schemahub.schemahub_products AS p
-  ON p.source = r._source AND p.symbol = r.symbol
+  ON p.source = r._source AND p.symbol = r.symbol AND p.replaced_at IS NULL

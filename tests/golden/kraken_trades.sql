@@ -12,4 +12,4 @@ SELECT
   p.quote_asset AS quote_asset
 FROM increment AS r
 LEFT JOIN schemahub.schemahub.schemahub_products AS p
-  ON p.source = r._source AND p.symbol = r.pair
+  ON p.source = r._source AND p.symbol = r.pair AND p.replaced_at IS NULL

@@ -55,7 +55,7 @@ FROM (
       UNIX_MICROS(r._source_ingest_ts) AS _order
     FROM increment_0 AS r
     LEFT JOIN schemahub.schemahub.schemahub_products AS p
-      ON p.source = r._source AND p.symbol = r.symbol
+      ON p.source = r._source AND p.symbol = r.symbol AND p.replaced_at IS NULL
   ) AS increments
   WHERE
     (

@@ -168,6 +168,8 @@ LEDGER = [
     {"source": "coinbase", "symbol": "BTC-USD", **BTC},
     {"source": "binance", "symbol": "BTCUSDT", **BTC, "quote_asset": "USDT", "canonical_symbol": "BTC-USDT"},
     {"source": "kraken", "symbol": "XBTUSD", **BTC},
+    {"source": "kraken", "symbol": "XBTUSD", **BTC, "base_asset": "what it was", "replaced_at": T0 - timedelta(days=1)},
+    {"source": "kraken", "symbol": "XBTUSD", **BTC, "base_asset": "what it was", "replaced_at": T0 + timedelta(days=1)},
     {"source": "kraken", "symbol": "BTC-USD", **BTC, "canonical_symbol": "the same name on another exchange"},
 ]
 
