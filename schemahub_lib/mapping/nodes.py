@@ -62,6 +62,13 @@ class Reader:
             seen[key] = place(key_node)[0]
             yield key, key_node, value_node
 
+    def items(self, node: yaml.Node, what: str) -> Iterable[tuple[str | None, yaml.Node]]:
+        """The names in a list, each with its node; None where it is none."""
+        if isinstance(node, yaml.SequenceNode):
+            yield from ((self.name(item, what), item) for item in node.value)
+        else:
+            self.refuse(node, f"expected a list of names, not {describe(node)}")
+
     def name(self, node: yaml.Node, what: str) -> str | None:
         if isinstance(node, yaml.ScalarNode) and tag(node) == "str" and node.value:
             return str(node.value)

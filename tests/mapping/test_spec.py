@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.errors import MappingError
-from schemahub_lib.mapping.spec import Constant, parse_mapping
+from schemahub_lib.mapping.parser import parse_mapping
+from schemahub_lib.mapping.spec import Constant
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import TRADES_UNIFIED, Column, Table
 
