@@ -10,6 +10,21 @@ import yaml
 from schemahub_lib.errors import MappingError, Problem
 
 
+class _Anchored(yaml.MarkedYAMLError):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Without anchors: a mapping needs none, and with them a small file can be a huge tree."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if anchor := getattr(event, "anchor", None):
+            told = f"{'*' if isinstance(event, yaml.AliasEvent) else '&'}{anchor}"
+            raise _Anchored(problem=told, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
 def compose(text: str, file: str, keys: Iterable[str]) -> tuple[yaml.SafeLoader, yaml.MappingNode]:
     """The YAML node tree, which unlike the loaded dicts has line numbers and repeated keys."""
 
@@ -17,11 +32,15 @@ def compose(text: str, file: str, keys: Iterable[str]) -> tuple[yaml.SafeLoader,
         return MappingError([Problem(file, line, column, message)])
 
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context}"
+        if isinstance(error, _Anchored):
+            message = (
+                f"anchors and aliases ({error.problem}) are not part of a mapping: write the value where it is needed"
+            )
         raise (refuse(message, mark.line + 1, mark.column + 1) if mark else refuse(message)) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position].split("\n")
@@ -61,13 +80,6 @@ class Reader:
                 continue
             seen[key] = place(key_node)[0]
             yield key, key_node, value_node
-
-    def items(self, node: yaml.Node, what: str) -> Iterable[tuple[str | None, yaml.Node]]:
-        """The names in a list, each with its node; None where it is none."""
-        if isinstance(node, yaml.SequenceNode):
-            yield from ((self.name(item, what), item) for item in node.value)
-        else:
-            self.refuse(node, f"expected a list of names, not {describe(node)}")
 
     def name(self, node: yaml.Node, what: str) -> str | None:
         if isinstance(node, yaml.ScalarNode) and tag(node) == "str" and node.value:

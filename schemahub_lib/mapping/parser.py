@@ -125,8 +125,9 @@ class _Parser(Reader):
     def _key(self, node: yaml.Node | None, target: Table | None) -> None:
         if node is None or target is None:
             return
-        told = {name for name, _ in self.items(node, "a column of the key") if name}
-        if told != set(target.key):
+        if not isinstance(node, yaml.SequenceNode):
+            self.refuse(node, f"expected a list of names, not {describe(node)}")
+        elif {self.name(item, "a column of the key") for item in node.value} != set(target.key):
             self.refuse(node, f"the key of {target.name} is {', '.join(target.key)}: write that, or leave it out")
 
     def _table(self, node: yaml.Node | None, known: Mapping[str, Table], what: str) -> Table | None:
@@ -175,6 +176,8 @@ class _Parser(Reader):
         for name, name_node, value_node in self.pairs(node, "target column"):
             column = self._target_column(name_node, name, target)
             if column is None or target is None:
+                continue
+            if column in taken and name != column:  # a slip that is told of already
                 continue
             if column in taken:
                 self.refuse(name_node, f"{name!r} is {taken[column]} and {how} too: keep one")
