@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SqlType = Literal["STRING", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMP"]
+SqlType = Literal["STRING", "DOUBLE", "DECIMAL(38, 18)", "BIGINT", "BOOLEAN", "TIMESTAMP"]
 # How a TIMESTAMP column is spelled in the pages a connector yields.
 TimeEncoding = Literal["iso8601", "epoch_s", "epoch_ms_or_us", "datetime"]
 # What tells where in its stream a trade stands: its id, where ids go up by one from trade to trade, else its time in
@@ -27,6 +27,7 @@ class Column:
     filled: str = ""  # how SchemaHub fills it for every source, so that no mapping may
     positive: bool = False  # audited: finite and greater than zero
     allowed: tuple[str, ...] = ()  # audited: the values it may have, beside null
+    meaning: str = ""  # what its values are, beyond their type: one of mapping.meanings.MEANINGS, or not told
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Table:
 
 # Added to every raw row by SchemaHub.
 SOURCE = Column("_source", "STRING", "exchange the row came from, e.g. 'binance'", required=True)
-INGEST_TS = Column("_source_ingest_ts", "TIMESTAMP", "when the row was fetched", required=True)
+INGEST_TS = Column("_source_ingest_ts", "TIMESTAMP", "when the row was fetched", required=True, meaning="ingest_time")
 RAW_PAYLOAD = Column("_raw_payload", "STRING", "the exchange's own JSON for this trade, character for character")
 RAW_COMMON = (SOURCE, INGEST_TS, RAW_PAYLOAD)
 
@@ -82,17 +83,18 @@ TRADES_UNIFIED = Table(
     "trades_unified",
     (
         Column("exchange", "STRING", "COINBASE, BINANCE, KRAKEN", required=True),
-        Column("symbol", "STRING", "the venue's own spelling", required=True),
-        Column("trade_id", "STRING", "unique within exchange and symbol", required=True),
+        Column("symbol", "STRING", "the venue's own spelling", required=True, meaning="symbol"),
+        Column("trade_id", "STRING", "unique within exchange and symbol", required=True, meaning="trade_id"),
         Column(
             "side",
             "STRING",
             "the taker's side, BUY or SELL; null when the source does not tell",
             allowed=("BUY", "SELL"),
+            meaning="taker_side",
         ),
-        Column("price", "DOUBLE", "in quote asset", required=True, positive=True),
-        Column("quantity", "DOUBLE", "in base asset", required=True, positive=True),
-        Column("trade_ts", "TIMESTAMP", "when the trade executed", required=True),
+        Column("price", "DOUBLE", "in quote asset", required=True, positive=True, meaning="price"),
+        Column("quantity", "DOUBLE", "in base asset", required=True, positive=True, meaning="base_amount"),
+        Column("trade_ts", "TIMESTAMP", "when the trade executed", required=True, meaning="time"),
         Column("ingest_ts", "TIMESTAMP", "when this row was written here", required=True, filled=BY_THE_RUN),
         Column("canonical_symbol", "STRING", "BASE-QUOTE in common tickers, e.g. BTC-USD", filled=BY_PRODUCTS),
         Column("base_asset", "STRING", "e.g. BTC", filled=BY_PRODUCTS),

@@ -70,13 +70,19 @@ class Kraken(Exchange):
         "raw_kraken_trades",
         (
             Column(
-                "trade_id", "STRING", "unique within a pair; made from the row where Kraken gave none", required=True
+                "trade_id",
+                "STRING",
+                "unique within a pair; made from the row where Kraken gave none",
+                required=True,
+                meaning="trade_id",
             ),
-            Column("pair", "STRING", "the altname, e.g. XBTUSD", required=True),
-            Column("price", "DOUBLE", "in quote asset", required=True),
-            Column("volume", "DOUBLE", "in base asset", required=True),
-            Column("time", "TIMESTAMP", "when the trade executed", required=True, time_encoding="epoch_s"),
-            Column("side", "STRING", "the taker's side: b or s", required=True),
+            Column("pair", "STRING", "the altname, e.g. XBTUSD", required=True, meaning="symbol"),
+            Column("price", "DOUBLE", "in quote asset", required=True, meaning="price"),
+            Column("volume", "DOUBLE", "in base asset", required=True, meaning="base_amount"),
+            Column(
+                "time", "TIMESTAMP", "when the trade executed", required=True, time_encoding="epoch_s", meaning="time"
+            ),
+            Column("side", "STRING", "the taker's side: b or s", required=True, meaning="taker_code"),
             Column("order_type", "STRING", "the taker's order: m (market) or l (limit)"),
             Column("misc", "STRING", "as the exchange sends it, mostly empty"),
             *RAW_COMMON,

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from schemahub_lib.mapping.spec import ColumnMapping, Constant, MappingSpec
+from schemahub_lib.mapping.expressions import columns_of, over
+from schemahub_lib.mapping.spec import ColumnMapping, Constant, Expression, MappingSpec
 from schemahub_lib.mapping.sql import aliased, differing, known, timestamp, to_sql
 from schemahub_lib.schemas import BY_PRODUCTS, BY_THE_RUN, INGEST_TS, SOURCE, Column, Table
 
@@ -39,16 +40,17 @@ def increment_select(
     `source_view` has the columns of the spec's raw table; `products_table` those of schemas.PRODUCTS.
     """
     columns = _columns(spec, target, timestamp(ingest_ts))
-    is_product = exp.and_(
-        exp.column("source", table=_PRODUCTS).eq(exp.column(SOURCE.name, table=_RAW)),
-        exp.column("symbol", table=_PRODUCTS).eq(_origin(spec.by_target["symbol"])),
-        exp.column("replaced_at", table=_PRODUCTS).is_(exp.null()),
+    select = exp.select(*(exp.alias_(value, column.name) for column, value in columns)).from_(
+        aliased(source_view, _RAW)
     )
-    return (
-        exp.select(*(exp.alias_(value, column.name) for column, value in columns))
-        .from_(aliased(source_view, _RAW))
-        .join(aliased(products_table, _PRODUCTS), on=is_product, join_type="left")
-    )
+    if any(column.filled == BY_PRODUCTS for column in target.columns):
+        is_product = exp.and_(
+            exp.column("source", table=_PRODUCTS).eq(exp.column(SOURCE.name, table=_RAW)),
+            exp.column("symbol", table=_PRODUCTS).eq(_value(spec.by_target["symbol"], target.column("symbol"))),
+            exp.column("replaced_at", table=_PRODUCTS).is_(exp.null()),
+        )
+        select = select.join(aliased(products_table, _PRODUCTS), on=is_product, join_type="left")
+    return select.where(*(over(condition.tree, _RAW) for condition in spec.filters))
 
 
 def batch_sql(
@@ -141,22 +143,33 @@ def _columns(spec: MappingSpec, target: Table, ingest_ts: exp.Expr) -> Iterator[
 
 
 def _value(mapping: ColumnMapping, target: Column) -> exp.Expr:
-    value = _origin(mapping)
-    if isinstance(mapping.origin, Constant):
-        # An unadorned 0.5 would be a DECIMAL in Spark and widen the column's type in the union.
-        return value if target.type == "STRING" else _cast(value, target)
-    return mapping.transform.apply(value, mapping.origin.type) if mapping.transform else value
+    value: exp.Expr
+    match mapping.origin:
+        case Constant() as constant:
+            return _constant(constant, target)
+        case Expression(tree=tree):
+            value = over(tree, _RAW)
+        case Column() as raw:
+            value = exp.column(raw.name, table=_RAW)
+            value = mapping.transform.apply(value, raw.type) if mapping.transform else value
+    return exp.func("COALESCE", value, _constant(mapping.default, target)) if mapping.default else value
 
 
-def _origin(mapping: ColumnMapping) -> exp.Expr:
-    if isinstance(mapping.origin, Constant):
-        return exp.convert(mapping.origin.value)
-    return exp.column(mapping.origin.name, table=_RAW)
+def _constant(constant: Constant, target: Column) -> exp.Expr:
+    value = exp.convert(constant.value)
+    # An unadorned 0.5 would be a DECIMAL in Spark and widen the column's type in the union.
+    return value if target.type == "STRING" else _cast(value, target)
 
 
 def _describe_origin(spec: MappingSpec, column: Column, mapping: ColumnMapping | None) -> str:
     if mapping is not None:
-        return "constant" if isinstance(mapping.origin, Constant) else f"{spec.source}.{mapping.origin.name}"
+        match mapping.origin:
+            case Constant():
+                return "constant"
+            case Expression(tree=tree):
+                return ", ".join(f"{spec.source}.{name}" for name in columns_of(tree)) or "expression"
+            case Column(name=name):
+                return f"{spec.source}.{name}"
     return {BY_THE_RUN: "time of the run", BY_PRODUCTS: "product list"}.get(column.filled, "not mapped")
 
 

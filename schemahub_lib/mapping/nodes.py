@@ -10,6 +10,21 @@ import yaml
 from schemahub_lib.errors import MappingError, Problem
 
 
+class _Anchored(yaml.MarkedYAMLError):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Without anchors: a mapping needs none, and with them a small file can be a huge tree."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if anchor := getattr(event, "anchor", None):
+            told = f"{'*' if isinstance(event, yaml.AliasEvent) else '&'}{anchor}"
+            raise _Anchored(problem=told, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
 def compose(text: str, file: str, keys: Iterable[str]) -> tuple[yaml.SafeLoader, yaml.MappingNode]:
     """The YAML node tree, which unlike the loaded dicts has line numbers and repeated keys."""
 
@@ -17,11 +32,15 @@ def compose(text: str, file: str, keys: Iterable[str]) -> tuple[yaml.SafeLoader,
         return MappingError([Problem(file, line, column, message)])
 
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context}"
+        if isinstance(error, _Anchored):
+            message = (
+                f"anchors and aliases ({error.problem}) are not part of a mapping: write the value where it is needed"
+            )
         raise (refuse(message, mark.line + 1, mark.column + 1) if mark else refuse(message)) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position].split("\n")

@@ -8,7 +8,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from schemahub_lib.errors import MappingError, Problem, UsageError
-from schemahub_lib.mapping.spec import MappingSpec, parse_mapping
+from schemahub_lib.mapping.parser import parse_mapping
+from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.symbols import SYMBOLS, Tickers, parse_symbols
 from schemahub_lib.schemas import TARGETS, Table
 

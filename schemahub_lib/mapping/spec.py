@@ -1,34 +1,19 @@
-"""Mapping YAML to a checked model. Strict: every problem of a file is reported at once, with its line and a remedy."""
+"""What a mapping file says, once it is found valid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
-import yaml
+from sqlglot import exp
 
-from schemahub_lib.errors import MappingError
-from schemahub_lib.mapping.audits import AUDITS, SEVERITIES, Rule
-from schemahub_lib.mapping.nodes import Reader, close, compose, describe, nearest, tag
-from schemahub_lib.mapping.transforms import TRANSFORMS, Transform, candidates
-from schemahub_lib.schemas import TARGETS, Column, SqlType, Table
+from schemahub_lib.mapping.audits import AUDITS, Rule
+from schemahub_lib.mapping.transforms import Transform
+from schemahub_lib.schemas import Column
 
-SECTIONS = ("source", "target_table", "mappings", "constants", "transforms", "on_conflict", "audits")
 OnConflict = Literal["ignore", "update", "quarantine"]
 ON_CONFLICT: tuple[OnConflict, ...] = ("ignore", "update", "quarantine")
-
-Choice = TypeVar("Choice", bound=str)
-
-# YAML 1.1 tags a constant may have.
-_CONSTANT_TAGS: dict[SqlType, tuple[str, ...]] = {
-    "STRING": ("str",),
-    "DOUBLE": ("int", "float"),
-    "BIGINT": ("int",),
-    "BOOLEAN": ("bool",),
-    "TIMESTAMP": (),
-}
-_SCALARS = ("int", "float", "bool", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -39,12 +24,22 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Expression:
+    """A Spark SQL expression over raw columns: as it is written, and as it is compiled."""
+
+    text: str
+    tree: exp.Expr
+
+
+@dataclass(frozen=True)
 class ColumnMapping:
-    """Where one target column comes from. `transform` is the one named in the file, needed or not."""
+    """Where one target column comes from. `transform` is the one named in the file, needed or not; `default` is what a
+    row gets for NULL."""
 
     target: str
-    origin: Column | Constant
+    origin: Column | Constant | Expression
     transform: Transform | None = None
+    default: Constant | None = None
 
 
 def default_rules() -> dict[str, Rule]:
@@ -56,260 +51,21 @@ def default_rules() -> dict[str, Rule]:
 class MappingSpec:
     """One valid mapping file. `columns` are in target order and hold only what the file maps.
 
-    `on_conflict` tells what becomes of a key that comes again with other values; `audits` has a rule for each audit.
+    Rows that do not meet all of `filters` are left out. `on_conflict` tells what becomes of a key that comes again with
+    other values; `audits` has a rule for each audit.
     """
 
     file: str
     source: str
     target_table: str
     columns: tuple[ColumnMapping, ...]
+    filters: tuple[Expression, ...] = ()
     on_conflict: OnConflict = "ignore"
     audits: Mapping[str, Rule] = field(default_factory=default_rules)
+    description: str = ""
+    owner: str = ""
 
     @property
     def by_target(self) -> dict[str, ColumnMapping]:
         """The mapped columns by target name."""
         return {column.target: column for column in self.columns}
-
-
-def parse_mapping(
-    text: str, file: str, raw_tables: Mapping[str, Table], targets: Mapping[str, Table] = TARGETS
-) -> MappingSpec:
-    """The mapping in `text`, checked against the schemas it names; `file` is its name in messages.
-
-    Raises MappingError with all problems, in file order.
-    """
-    loader, root = compose(text, file, SECTIONS)
-    parser = _Parser(file, loader, raw_tables, targets)
-    spec = parser.parse(root)
-    if spec is None or parser.problems:
-        raise MappingError(sorted(parser.problems, key=lambda problem: (problem.line, problem.column)))
-    return spec
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One line under `mappings`. `raw` is None when the name is unknown; `target` is None when it is refused."""
-
-    raw_name: str
-    raw: Column | None
-    target: str | None
-    node: yaml.Node
-
-
-class _Parser(Reader):
-    """Reads the tree once, section by section, and notes problems instead of stopping at the first."""
-
-    def __init__(
-        self, file: str, loader: yaml.SafeLoader, raw_tables: Mapping[str, Table], targets: Mapping[str, Table]
-    ) -> None:
-        super().__init__(file, loader)
-        self.raw_tables, self.targets = raw_tables, targets
-
-    def parse(self, root: yaml.MappingNode) -> MappingSpec | None:
-        sections: dict[str, yaml.Node] = {}
-        for key, key_node, value in self.pairs(root, "key"):
-            if key in SECTIONS:
-                sections[key] = value
-            else:
-                self.refuse(key_node, f"unknown key {key!r}{nearest(key, SECTIONS)}")
-        for section in SECTIONS[:3]:
-            if section not in sections:
-                self.refuse(root, f"the key {section!r} is missing")
-        source = self._table(sections.get("source"), self.raw_tables, "raw table")
-        target = self._table(sections.get("target_table"), self.targets, "target table")
-        entries = self._mappings(sections.get("mappings"), source, target)
-        constants = self._constants(sections.get("constants"), entries, target)
-        transforms = self._transforms(sections.get("transforms"), entries, constants, source, target)
-        on_conflict = self._choice(sections.get("on_conflict"), "on_conflict", ON_CONFLICT, "ignore")
-        audits = self._audits(sections.get("audits"))
-        if source is None or target is None:
-            return None
-        columns = dict(constants)
-        for entry in entries:
-            if entry.raw and entry.target:
-                transform, node = transforms.get(entry.raw_name, (None, entry.node))
-                self._check_types(node, entry.raw, transform, target.column(entry.target))
-                columns[entry.target] = ColumnMapping(entry.target, entry.raw, transform)
-        self._check_complete(sections.get("mappings", root), target, {*columns, *(entry.target for entry in entries)})
-        ordered = tuple(columns[name] for name in target.column_names if name in columns)
-        return MappingSpec(self.file, source.name, target.name, ordered, on_conflict, audits)
-
-    def _table(self, node: yaml.Node | None, known: Mapping[str, Table], what: str) -> Table | None:
-        name = None if node is None else self.name(node, f"the {what}")
-        if node is None or name is None:
-            return None
-        if name not in known:
-            self.refuse(node, f"unknown {what} {name!r}{nearest(name, known)}")
-        return known.get(name)
-
-    def _mappings(self, node: yaml.Node | None, source: Table | None, target: Table | None) -> list[_Entry]:
-        entries: list[_Entry] = []
-        for raw_name, raw_node, target_node in self.pairs(node, "raw column"):
-            raw = None
-            if source is not None:
-                raw = next((column for column in source.columns if column.name == raw_name), None)
-                if raw is None:
-                    near = nearest(raw_name, source.column_names)
-                    self.refuse(raw_node, f"{source.name} has no column {raw_name!r}{near}")
-            name = self.name(target_node, f"the target column of {raw_name!r}")
-            chosen = None if name is None else self._target_column(target_node, name, target)
-            if chosen is not None and any(entry.target == chosen for entry in entries):
-                if name == chosen:
-                    self.refuse(target_node, f"target column {chosen!r} is mapped twice: keep one raw column for it")
-                chosen = None
-            entries.append(_Entry(raw_name, raw, chosen, target_node))
-        return entries
-
-    def _target_column(self, node: yaml.Node, name: str, target: Table | None) -> str | None:
-        """`name`, or the name that was probably meant, so that one slip is not reported again as a missing column."""
-        if target is None:
-            return name
-        known = {column.name: column for column in target.columns}
-        if name in known:
-            if how := known[name].filled:
-                self.refuse(node, f"{name!r} cannot be mapped: SchemaHub fills it {how}; remove this line")
-            return None if how else name
-        known = {column.name: column for column in target.columns if not column.filled}
-        self.refuse(node, f"{target.name} has no column {name!r}{nearest(name, known)}")
-        return close(name, known)
-
-    def _constants(
-        self, node: yaml.Node | None, entries: list[_Entry], target: Table | None
-    ) -> dict[str, ColumnMapping]:
-        constants: dict[str, ColumnMapping] = {}
-        for name, name_node, value_node in self.pairs(node, "target column"):
-            column = self._target_column(name_node, name, target)
-            if column is None or target is None:
-                continue
-            mapped = next((entry for entry in entries if entry.target == name), None)
-            if mapped is not None:
-                self.refuse(name_node, f"{name!r} is mapped from {mapped.raw_name!r} and constant too: keep one")
-                continue
-            value = self._constant(value_node, target.column(column))
-            constants[column] = ColumnMapping(column, Constant(value))
-        return constants
-
-    def _constant(self, node: yaml.Node, column: Column) -> str | int | float | bool:
-        if not _may_be_constant(column):
-            message = f"{column.name!r} differs from trade to trade and cannot be constant: map a raw column to it"
-            self.refuse(node, message)
-            return ""
-        if tag(node) in _CONSTANT_TAGS[column.type]:
-            try:
-                value = self.loader.construct_object(node)
-            except (ValueError, KeyError, yaml.YAMLError):  # an explicit tag that lies: `!!int abc`
-                value = None
-            if isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) < 2**63):
-                return value  # the bound also refuses .nan and .inf
-        hint = " (put it in quotes to make it text)" if column.type == "STRING" and tag(node) in _SCALARS else ""
-        self.refuse(node, f"the constant of {column.name!r} must be {column.type}, not {describe(node)}{hint}")
-        return ""
-
-    def _transforms(
-        self,
-        node: yaml.Node | None,
-        entries: list[_Entry],
-        constants: Mapping[str, ColumnMapping],
-        source: Table | None,
-        target: Table | None,
-    ) -> dict[str, tuple[Transform, yaml.Node]]:
-        """By raw column. A key may be the raw or the target name of a mapping, as long as both mean the same one."""
-        chosen: dict[str, tuple[Transform, yaml.Node]] = {}
-        keys: dict[str, str] = {}
-        columns = {name for table in (source, target) if table is not None for name in table.column_names}
-        for key, key_node, value_node in self.pairs(node, "column"):
-            name = self.name(value_node, f"the transform of {key!r}")
-            if name is not None and name not in TRANSFORMS:
-                self.refuse(value_node, f"unknown transform {name!r}{nearest(name, TRANSFORMS)}")
-                name = close(name, TRANSFORMS)
-            meant = [entry for entry in entries if key in (entry.raw_name, entry.target)]
-            if not meant:
-                if key in constants:
-                    message = f"{key!r} is a constant: transforms apply to mapped raw columns only"
-                elif key in columns:
-                    message = f"{key!r} is not under mappings, so there is nothing to transform"
-                else:
-                    mapped = [name for entry in entries for name in (entry.raw_name, entry.target) if name]
-                    message = f"no mapping has a column {key!r}{nearest(key, mapped)}"
-                self.refuse(key_node, message)
-            elif len(meant) > 1:
-                pairs = " or ".join(f"{entry.raw_name!r} to {entry.target!r}" for entry in meant)
-                self.refuse(key_node, f"{key!r} could mean the mapping of {pairs}: use the other name of the pair")
-            elif first := keys.get(meant[0].raw_name):
-                self.refuse(key_node, f"{key!r} and {first!r} are the same mapping: give its transform once")
-            else:
-                keys[meant[0].raw_name] = key
-                if name in TRANSFORMS:
-                    chosen[meant[0].raw_name] = (TRANSFORMS[name], value_node)
-        return chosen
-
-    def _audits(self, node: yaml.Node | None) -> dict[str, Rule]:
-        """Lines `audit: severity` or `audit: {severity: …, limit: …}`; the others are as declared."""
-        rules = default_rules()
-        for name, name_node, value in self.pairs(node, "audit"):
-            if name not in rules:
-                self.refuse(name_node, f"unknown audit {name!r}{nearest(name, rules)}")
-            elif isinstance(value, yaml.MappingNode):
-                rules[name] = self._rule(rules[name], value)
-            else:
-                rules[name] = Rule(self._choice(value, name, SEVERITIES, rules[name].severity), rules[name].limit)
-        return rules
-
-    def _rule(self, rule: Rule, node: yaml.MappingNode) -> Rule:
-        severity, limit = rule.severity, rule.limit
-        for key, key_node, value in self.pairs(node, "setting"):
-            if key == "severity":
-                severity = self._choice(value, key, SEVERITIES, severity)
-            elif key != "limit":
-                self.refuse(key_node, f"unknown setting {key!r}{nearest(key, ('severity', 'limit'))}")
-            elif limit is None:
-                self.refuse(key_node, "this audit has no limit: remove this line")
-            elif tag(value) in ("int", "float") and (number := float(self.loader.construct_object(value))) > 1:
-                limit = number
-            else:
-                self.refuse(value, f"the limit must be a number above 1, not {describe(value)}: 2 means half or double")
-        return Rule(severity, limit)
-
-    def _choice(self, node: yaml.Node | None, key: str, known: tuple[Choice, ...], otherwise: Choice) -> Choice:
-        if node is None:
-            return otherwise
-        told = str(node.value) if isinstance(node, yaml.ScalarNode) else ""  # an unquoted off is a bool in YAML
-        for choice in known:
-            if told == choice:
-                return choice
-        self.refuse(node, f"{key!r} cannot be {describe(node)}{nearest(told, known)}")
-        return otherwise
-
-    def _check_types(self, node: yaml.Node, raw: Column, transform: Transform | None, target: Column) -> None:
-        fitting = " or ".join(candidates(raw.type, target.type))
-        if transform is not None and transform.accepts(raw.type) and transform.output == target.type:
-            return
-        if transform is None and raw.type == target.type:
-            return
-        if transform is None:
-            wrong = f"{raw.name!r} is {raw.type} and {target.name!r} needs {target.type}"
-        elif transform.accepts(raw.type):
-            wrong = f"{transform.name} gives {transform.output}, and {target.name!r} needs {target.type}"
-        else:
-            reads = " or ".join(transform.inputs)
-            wrong = f"{transform.name} reads {reads}, and raw column {raw.name!r} is {raw.type}"
-        if raw.type == target.type:
-            remedy = "remove it"
-        elif fitting:
-            remedy = f"write `{raw.name}: ...` under transforms with {fitting}"
-        else:
-            remedy = f"no transform turns {raw.type} into {target.type}, map another raw column"
-        self.refuse(node, f"{wrong}; {remedy}")
-
-    def _check_complete(self, node: yaml.Node, target: Table, present: set[str | None]) -> None:
-        for column in target.columns:
-            needed = column.required or column.name in target.key
-            if needed and not column.filled and column.name not in present:
-                message = f"{target.name} requires {column.name!r} ({column.comment}): map a raw column to it"
-                self.refuse(node, message + (", or make it constant" if _may_be_constant(column) else ""))
-
-
-def _may_be_constant(column: Column) -> bool:
-    # One time or one id for all trades would make most of them duplicates of each other.
-    return column.type != "TIMESTAMP" and column.name != "trade_id"

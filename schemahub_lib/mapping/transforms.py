@@ -6,7 +6,7 @@ NULL. Rows whose required columns are NULL are the audit's business, not the tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -19,6 +19,8 @@ class Transform:
     """A named function from one raw column to one target column.
 
     With `converts`, a raw column that already has the output type satisfies the transform and is left as it is.
+    `reads` and `gives` are meanings (`mapping.meanings`): what it takes its input to be, and what its output is.
+    Without `reads` any will do, and without `gives` the output means what the input does.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Transform:
     nulls: str
     build: Callable[[exp.Expr], exp.Expr]
     converts: bool = False
+    reads: str = ""
+    gives: str = ""
 
     def accepts(self, raw_type: SqlType) -> bool:
         """Whether a raw column of `raw_type` may be given to this transform."""
@@ -99,6 +103,8 @@ _EPOCHS = tuple(
         nulls=_EPOCH_NULLS,
         build=_epoch(microseconds_per_unit),
         converts=True,
+        reads=name.replace("from", "epoch"),
+        gives="time",
     )
     for name, unit, microseconds_per_unit in (
         ("from_s", "seconds", "1000000"),
@@ -132,6 +138,15 @@ TRANSFORMS = {
             converts=True,
         ),
         Transform(
+            "to_decimal",
+            inputs=("STRING", "BIGINT", "DOUBLE"),
+            output="DECIMAL(38, 18)",
+            meaning="a number to DECIMAL(38, 18), digit for digit where it comes as text",
+            nulls="NULL for text that is not a number, and for numbers of more than 20 digits before the point",
+            build=_cast_to("DECIMAL(38, 18)"),
+            converts=True,
+        ),
+        Transform(
             "to_string",
             # Not DOUBLE (1.0E9) nor TIMESTAMP (the session's time zone): their text is not the exchange's.
             inputs=("BIGINT", "BOOLEAN"),
@@ -153,6 +168,8 @@ TRANSFORMS = {
             meaning="the maker's side (buy or sell, any case) to the taker's, which is the opposite",
             nulls=_SIDE_NULLS,
             build=_choose(exp.Literal.string("SELL"), exp.Literal.string("BUY"), ignore_case=True),
+            reads="maker_side",
+            gives="taker_side",
         ),
         Transform(
             "taker_from_is_buyer_maker",
@@ -161,6 +178,8 @@ TRANSFORMS = {
             meaning="true, the buyer's order was resting, to SELL; false to BUY",
             nulls=_SIDE_NULLS,
             build=_choose(exp.false(), exp.true(), ignore_case=False),
+            reads="is_buyer_maker",
+            gives="taker_side",
         ),
         Transform(
             "taker_from_code",
@@ -169,11 +188,8 @@ TRANSFORMS = {
             meaning="the taker's side as a letter, b or s in any case, to BUY or SELL",
             nulls=_SIDE_NULLS,
             build=_choose(exp.Literal.string("B"), exp.Literal.string("S"), ignore_case=True),
+            reads="taker_code",
+            gives="taker_side",
         ),
     )
 }
-
-
-def candidates(raw_type: SqlType, target_type: SqlType) -> Iterable[str]:
-    """Names of the transforms that turn `raw_type` into `target_type`."""
-    return (t.name for t in TRANSFORMS.values() if raw_type in t.inputs and t.output == target_type)

@@ -326,11 +326,20 @@ def _create_sqlite_tables(file: Path) -> None:
 def iceberg_schema(table: Table) -> Schema:
     """The pyiceberg schema, field ids in column order. Nothing is required: quarantine and audits enforce that."""
     from pyiceberg.schema import Schema
-    from pyiceberg.types import BooleanType, DoubleType, LongType, NestedField, StringType, TimestamptzType
+    from pyiceberg.types import (
+        BooleanType,
+        DecimalType,
+        DoubleType,
+        LongType,
+        NestedField,
+        StringType,
+        TimestamptzType,
+    )
 
     types = {
         "STRING": StringType(),
         "DOUBLE": DoubleType(),
+        "DECIMAL(38, 18)": DecimalType(38, 18),
         "BIGINT": LongType(),
         "BOOLEAN": BooleanType(),
         "TIMESTAMP": TimestamptzType(),
@@ -350,6 +359,7 @@ def arrow_type(sql_type: SqlType) -> pa.DataType:
     types: dict[SqlType, pa.DataType] = {
         "STRING": pa.string(),
         "DOUBLE": pa.float64(),
+        "DECIMAL(38, 18)": pa.decimal128(38, 18),
         "BIGINT": pa.int64(),
         "BOOLEAN": pa.bool_(),
         "TIMESTAMP": pa.timestamp("us", tz="UTC"),

@@ -10,8 +10,9 @@ import pytest
 import sqlglot
 
 from schemahub_lib.mapping.compiler import batch_sql, explain_columns, increment_select
+from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.registry import load_mappings
-from schemahub_lib.mapping.spec import MappingSpec, parse_mapping
+from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.sql import to_sql
 from schemahub_lib.mapping.statements import Bounds, merge_sql
 from schemahub_lib.schemas import TRADES_UNIFIED, Table

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schemahub_lib.errors import MappingError
 from schemahub_lib.mapping.audits import AUDITS, Rule
-from schemahub_lib.mapping.spec import MappingSpec, parse_mapping
+from schemahub_lib.mapping.parser import parse_mapping
+from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import Bounds, joined
 from schemahub_lib.schemas import Table
 from tests.mapping.test_spec import COINBASE

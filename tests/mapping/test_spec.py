@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.errors import MappingError
-from schemahub_lib.mapping.spec import Constant, parse_mapping
+from schemahub_lib.mapping.parser import parse_mapping
+from schemahub_lib.mapping.spec import Constant
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import TRADES_UNIFIED, Column, Table
 
@@ -122,7 +123,7 @@ def test_a_transform_may_be_keyed_by_the_raw_or_the_target_name(raw_tables: Mapp
         (
             "  exchange: BINANCE",
             "  exchange: BINANCE\n  price: 1.5",
-            "14:3: 'price' is mapped from 'price' and constant too: keep one",
+            "14:3: 'price' is mapped from 'price' and a constant too: keep one",
         ),
         (
             "  exchange: BINANCE",
@@ -172,14 +173,14 @@ def test_a_transform_may_be_keyed_by_the_raw_or_the_target_name(raw_tables: Mapp
         (
             "  symbol: symbol",
             "  symbol: symbol\n  is_buyer_maker: side",
-            "8:19: 'is_buyer_maker' is BOOLEAN and 'side' needs STRING; write `is_buyer_maker: ...` under transforms "
-            "with to_string or taker_from_is_buyer_maker",
+            "8:19: 'is_buyer_maker' is BOOLEAN and 'side' needs STRING; "
+            "write `is_buyer_maker: taker_from_is_buyer_maker` under transforms",
         ),
         (
             "  price: price",
             "  is_buyer_maker: price",
             "17:10: to_double reads STRING or BIGINT, and raw column 'is_buyer_maker' is BOOLEAN; "
-            "no transform turns BOOLEAN into DOUBLE, map another raw column",
+            "map price to it instead",
         ),
         ("constants:\n  exchange: BINANCE", "constants: BINANCE", "12:12: expected `target column: value` lines, not"),
     ],
@@ -219,7 +220,7 @@ def test_what_tells_trades_apart_cannot_be_constant(line: str, column: str, raw_
         "exchange: BINANCE", f"exchange: BINANCE\n  {column}: '2024-02-08T00:00:00Z'"
     )
     (problem,) = problems(text, raw_tables)
-    assert f"{column!r} differs from trade to trade and cannot be constant: map a raw column to it" in problem
+    assert f"{column!r} differs from row to row and cannot be constant: map a raw column to it" in problem
 
 
 def test_all_problems_are_reported_at_once_in_file_order(raw_tables: Mapping[str, Table]) -> None:
@@ -325,7 +326,7 @@ def test_a_constant_of_the_columns_type_is_taken(
 def test_a_constant_of_another_type_is_refused(column: str, written: str, raw_tables: Mapping[str, Table]) -> None:
     other = "" if column == "symbol" else "  symbol: X\n"
     text = f"source: raw_kraken_trades\ntarget_table: profile\nmappings:\nconstants:\n{other}  {column}: {written}\n"
-    with pytest.raises(MappingError, match=f"{column!r} (must be|differs from trade to trade)") as caught:
+    with pytest.raises(MappingError, match=f"{column!r} (must be|differs from row to row)") as caught:
         parse_mapping(text, "m.yaml", raw_tables, {"profile": PROFILE})
     assert len(caught.value.problems) == 1
 
@@ -334,7 +335,7 @@ def test_text_with_numbers_needs_a_named_transform_to_become_a_number() -> None:
     text_prices = Table("raw_x", tuple(Column(name, "STRING") for name in ("id", "symbol", "price", "qty", "time")))
     text = BINANCE.replace("raw_binance_trades", "raw_x").replace('  price: "to_double"\n', "")
     found = problems(text, {"raw_x": text_prices})
-    expected = "'price' is STRING and 'price' needs DOUBLE; write `price: ...` under transforms with to_double"
+    expected = "'price' is STRING and 'price' needs DOUBLE; write `price: to_double` under transforms"
     assert [problem.split(": ", 1)[1] for problem in found] == [expected]
 
 
