@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 120.0  # seconds to wait for another writer; after that, try without the lock
 TURN = 0.5  # seconds within which whoever waits tries again
-EXPIRY = 300.0  # seconds after which a lock object in S3 that its holder did not renew counts as left behind
+EXPIRY = 60.0  # seconds after which a lock object in S3 that its holder did not renew counts as left behind
 
 
 @contextmanager
