@@ -59,7 +59,7 @@ setup(
     package_dir={"schemahub_lib.mappings": "mappings"},
     package_data={
         "schemahub_lib": ["py.typed"],
-        "schemahub_lib.mappings": ["*.yaml"],
+        "schemahub_lib.mappings": ["*.yaml", "*.json"],
         "schemahub_lib.tables": ["*.properties"],
     },
     install_requires=CORE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +80,18 @@ CASES: dict[str, dict[str, dict[Any, Any]]] = {
         "BIGINT": {7: 7.0},
         "DOUBLE": {0.1: 0.1},
     },
+    "to_decimal": {
+        "STRING": {
+            "453.30000000": Decimal("453.3"),
+            "0.000000000000000001": Decimal("1e-18"),
+            "12345678901234567890.5": Decimal("12345678901234567890.5"),
+            "123456789012345678901": None,
+            "x": None,
+        },
+        "BIGINT": {7: Decimal(7)},
+        "DOUBLE": {0.1: Decimal("0.1")},
+        "DECIMAL(38, 18)": {Decimal("0.1"): Decimal("0.1")},
+    },
     "to_string": {"BIGINT": {6193332822: "6193332822"}, "BOOLEAN": {True: "true"}, "STRING": {" a ": " a "}},
     "upper": {"STRING": {"btc-Usd": "BTC-USD", "": ""}},
     "lower": {"STRING": {"BTC-Usd": "btc-usd"}},
@@ -136,7 +149,7 @@ def test_each_transform_gives_what_it_promises(plain_spark: SparkSession, time_z
     wrong = [(*case, row[index]) for index, case in enumerate(cases) if row[index] != case[3]]
     assert not wrong
     types = [type(value) for value in row if value is not None]
-    assert {int, float, str} == set(types)
+    assert {int, float, str, Decimal} == set(types)
 
 
 def frame(spark: SparkSession, table: Table, rows: list[dict[str, Any]]) -> DataFrame:
