@@ -132,7 +132,7 @@ def _check(tree: exp.Expr, columns: Sequence[Column]) -> None:
                 _refuse_function(node.sql_name())
             _refuse(f"{_named(node)} cannot be in an expression: use operators, CASE, CAST and functions")
         elif isinstance(node, exp.Func) and node.error_messages():
-            _refuse(f"`{node.sql('spark')}` lacks an argument")
+            _refuse(f"the function {node.sql_name().lower()} lacks an argument")
         elif isinstance(node, exp.Column):
             if node.table or node.name not in names:
                 shown = node.sql("spark")

@@ -205,7 +205,7 @@ def _merge(
         watch.lap("merge")
         found, findings = audited(lake, target, branch, specs, batch, ingest_ts, gained)
         outcome = Outcome(
-            read=sum(gained.values()),
+            read=sum(figures.read for figures in batch.sources.values()),
             inserted=sum(there.inserted for there in found.values()),
             newest=batch.newest,
             sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",

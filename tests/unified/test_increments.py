@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,22 @@ def test_what_is_expired_while_it_is_read_is_told_from_what_fails_for_another_re
     raw.maintenance.expire_snapshots().by_id(gone).commit()
     with pytest.raises(Outdated, match="raw_coinbase_trades"), reading(world.lake, {RAW.name: [gone, kept]}):
         read_increment(world.lake, RAW.name, gone, kept).count()
+
+
+def test_filters_defaults_and_expressions_are_applied(world: World) -> None:
+    first, second, third = trades([1, 2, 3])
+    world.mapping(
+        "\nfilters:\n  - price > 50\nexpressions:\n  quantity: size * 2\ndefaults:\n  side: SELL\n",
+        instead=("  size: quantity", "  # size: quantity"),
+    )
+    shipped = world.lake.settings.mappings
+    assert shipped is not None
+    file = Path(shipped) / "coinbase_trades.yaml"
+    file.write_text(file.read_text().replace("  quantity: to_double\n", ""))
+    world.append(first, second.but(price=10.0), third.but(side="?"))
+    report = world.unify()
+    assert (report.rows, report.duplicates) == (2, 0)
+    assert world.rows() == unified(first.but(size=2.0), third.but(size=2.0, side="BUY"))
+    assert [finding for finding in report.audits if finding.status != "passed"] == []
+    assert world.restate(dry_run=True).status == "dry_run"
+    assert world.restate().status == "nothing_new"

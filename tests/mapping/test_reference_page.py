@@ -1,0 +1,80 @@
+"""docs/mappings.md lists the language as it is declared, and its examples are valid.
+
+After an intended change: `SCHEMAHUB_UPDATE_GOLDEN=1 pytest tests/mapping/test_reference_page.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from schemahub_lib.mapping.expressions import FUNCTION_NAMES
+from schemahub_lib.mapping.meanings import MEANINGS
+from schemahub_lib.mapping.parser import parse_mapping
+from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
+from schemahub_lib.mapping.transforms import TRANSFORMS
+from schemahub_lib.schemas import TARGETS, Table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "mappings.md"
+
+
+def sections() -> list[str]:
+    rows = [f"| `{name}` | {'yes' if name in REQUIRED else ''} | {told} |" for name, told in SECTIONS.items()]
+    return ["| key | needed | |", "|---|---|---|", *rows]
+
+
+def transforms() -> list[str]:
+    rows = [
+        f"| `{one.name}` | {', '.join(one.inputs)} | {one.output} | {one.meaning} | {one.nulls} |"
+        for one in TRANSFORMS.values()
+    ]
+    return ["| transform | reads | gives | | NULL |", "|---|---|---|---|---|", *rows]
+
+
+def meanings() -> list[str]:
+    rows = []
+    for name, told in MEANINGS.items():
+        ways = [one for one in TRANSFORMS.values() if one.reads == name]
+        rows.append(f"| `{name}` | {told} | {', '.join(f'`{one.name}` to `{one.gives}`' for one in ways)} |")
+    return ["| meaning | | transforms |", "|---|---|---|", *rows]
+
+
+def functions() -> list[str]:
+    return [", ".join(f"`{name}`" for name in FUNCTION_NAMES)]
+
+
+GENERATED: dict[str, Callable[[], list[str]]] = {
+    "sections": sections,
+    "transforms": transforms,
+    "meanings": meanings,
+    "functions": functions,
+}
+
+
+def written(page: str) -> str:
+    for name, lines in GENERATED.items():
+        block = "\n".join((f"<!-- {name} -->", *lines(), f"<!-- end of {name} -->"))
+        page, places = re.subn(f"<!-- {name} -->.*?<!-- end of {name} -->", lambda _, b=block: b, page, flags=re.DOTALL)
+        assert places == 1, name
+    return page
+
+
+def test_the_tables_of_the_page_are_the_declarations() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    if os.environ.get("SCHEMAHUB_UPDATE_GOLDEN"):
+        PAGE.write_text(written(page), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == written(page)
+
+
+def test_the_examples_of_the_page_are_valid(raw_tables: Mapping[str, Table]) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert examples
+    for example in examples:
+        parse_mapping(example, "docs/mappings.md", raw_tables)
+
+
+def test_every_meaning_that_a_table_declares_is_told(raw_tables: Mapping[str, Table]) -> None:
+    declared = {column.meaning for table in (*raw_tables.values(), *TARGETS.values()) for column in table.columns}
+    assert declared - {""} <= MEANINGS.keys()
