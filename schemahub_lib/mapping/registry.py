@@ -43,6 +43,14 @@ def load_mappings(
     }
 
 
+def read_mapping(location: str | None, file: str) -> str:
+    """The text of the mapping that is called `file` in messages. Raises UsageError when it is gone from `location`."""
+    for name, content in _files(location):
+        if name == file:
+            return _decode(content, file)
+    raise UsageError(f"{file} is not there any more: run again")
+
+
 def shipped_mappings() -> Traversable:
     """The folder of the mappings that come with SchemaHub, inside a wheel or zip too."""
     packaged = resources.files("schemahub_lib") / "mappings"

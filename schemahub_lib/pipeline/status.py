@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.maintain import last_unified
+from schemahub_lib.quality.drift import findings, told
 from schemahub_lib.schemas import RUNS, Position
 from schemahub_lib.tables.due import KEEP, due, figures
 from schemahub_lib.tables.lake import Lake
@@ -18,6 +19,8 @@ from schemahub_lib.tables.state import Intervals, read_state
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
+
+NEWS = timedelta(days=7)  # for which a drift is told that is not seen any more
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def status(lake: Lake) -> LakeStatus:
         raw = lake.find(exchange.raw_table.name)
         if raw is None:
             continue
+        if drifted := {f.change for f in findings(lake, exchange) if f.last_seen > now - NEWS}:
+            warnings.append(told(exchange, drifted))
         try:
             state = read_state(raw)
         except StateCorrupt as error:

@@ -84,6 +84,8 @@ def _cast_column(column: Column, values: Sequence[Value]) -> pa.Array:
         array = pa.array(values, pa.string()).cast(pa.float64())
         if pc.any(pc.invert(pc.is_finite(array))).as_py():
             raise ValueError("not a finite number")
+    elif column.type == "BIGINT":
+        array = pa.array(values, pa.string()).cast(pa.int64())
     else:
         array = pa.array(values, arrow_type(column.type))
     if column.required and array.null_count:

@@ -200,12 +200,24 @@ class Lake:
             return []
 
     def ensure(self, table: Table) -> IcebergTable:
-        """The table, created with its first (empty) snapshot when missing. Safe to race with other processes."""
+        """The table, created with its first (empty) snapshot when missing, and with all its columns: an older version
+        made it with fewer, and rows of that time have nulls there. Safe to race with other processes."""
         found = self.find(table.name)
-        if found is not None and found.metadata.current_snapshot_id is not None:
-            return found
-        self._create(table)
-        return self._begin(table)
+        if found is None or found.metadata.current_snapshot_id is None:
+            self._create(table)
+            found = self._settled(table, _begin)
+        if not set(table.column_names) <= set(found.schema().column_names):
+            found = self._settled(table, _complete)
+        return found
+
+    def _settled(self, table: Table, change: Callable[[IcebergTable, Table], None]) -> IcebergTable:
+        """The table as it is once `change` is made to it, by this process or another one."""
+
+        def load() -> IcebergTable:
+            return self.catalog.load_table((self.settings.database, table.name))
+
+        retrying(load, lambda found: change(found, table))
+        return load()
 
     def _create(self, table: Table) -> None:
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
@@ -234,34 +246,11 @@ class Lake:
         except already:
             log.debug("table %s was created by another process", table.name)
 
-    def _begin(self, table: Table) -> IcebergTable:
-        # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
-        def load() -> IcebergTable:
-            return self.catalog.load_table((self.settings.database, table.name))
-
-        def begin(created: IcebergTable) -> None:
-            if created.metadata.current_snapshot_id is None:
-                created.append(arrow_schema(table).empty_table())
-
-        retrying(load, begin)
-        return load()
-
-    def _ledger(self, table: Table) -> IcebergTable:
-        """A ledger with all its columns: an older version made it with fewer. Rows of that time have nulls there."""
-
-        def complete(ledger: IcebergTable) -> IcebergTable:
-            if not set(table.column_names) <= set(ledger.schema().column_names):
-                with ledger.update_schema() as update:
-                    update.union_by_name(iceberg_schema(table))
-            return ledger
-
-        return retrying(lambda: self.ensure(table), complete)
-
     def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows (dicts by column name) to a ledger table."""
         batch = _to_rows(table, rows)
         if batch.num_rows:
-            ledger = self._ledger(table)
+            ledger = self.ensure(table)
             ledger.append(batch)
             _forget(ledger)
 
@@ -291,7 +280,7 @@ class Lake:
                     transaction.append(_to_rows(table, rows))
             return found
 
-        _forget(retrying(lambda: self._ledger(table), update))
+        _forget(retrying(lambda: self.ensure(table), update))
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""
@@ -299,6 +288,17 @@ class Lake:
             if self._spark is not None and self._owns_spark:
                 self._spark.stop()
             self._spark = None
+
+
+def _begin(created: IcebergTable, table: Table) -> None:
+    # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
+    if created.metadata.current_snapshot_id is None:
+        created.append(arrow_schema(table).empty_table())
+
+
+def _complete(found: IcebergTable, table: Table) -> None:
+    with found.update_schema() as update:
+        update.union_by_name(iceberg_schema(table))
 
 
 def _forget(ledger: IcebergTable) -> None:
