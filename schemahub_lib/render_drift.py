@@ -40,10 +40,7 @@ def show(told: Sequence[Told]) -> None:
 
 
 def _show_proposal(proposal: Proposal) -> None:
-    what = {"new": "is new", "missing": "is missing"}.get(
-        proposal.kind, f"is {' or '.join(proposal.types)} in place of {proposal.expected}"
-    )
-    click.echo(f"{proposal.source}: {proposal.field} {what}  (confidence: {proposal.confidence})")
+    click.echo(proposal.headline)
     click.echo(f"  evidence  {proposal.evidence}")
     if proposal.samples:
         click.echo(f"  samples   {', '.join(proposal.samples)}")

@@ -60,6 +60,13 @@ class Proposal:
     alter: str | None = None
     declared_as: str | None = None
 
+    @property
+    def headline(self) -> str:
+        what = {"new": "is new", "missing": "is missing"}.get(
+            self.kind, f"is {' or '.join(self.types)} in place of {self.expected}"
+        )
+        return f"{self.source}: {self.field} {what}  (confidence: {self.confidence})"
+
 
 def proposals(lake: Lake, exchange: Exchange) -> list[Proposal]:
     """A proposal for every field of a source that drifted and that its connector still does not know of."""

@@ -59,7 +59,9 @@ def _raw_patch(exchange: Exchange, told: Sequence[Proposal]) -> Patch:
     before = after = path.read_text(encoding="utf-8")
     for proposal in told:
         after = _declared(after, proposal)
-    return Patch(f"{exchange.name}-raw.patch", _diff(f"schemahub_lib/exchanges/{path.name}", before, after))
+    why = "".join(f"{proposal.headline}\n  {proposal.evidence}\n" for proposal in told)  # git skips what is no diff
+    changed = _diff(f"schemahub_lib/exchanges/{path.name}", before, after)
+    return Patch(f"{exchange.name}-raw.patch", f"{why}\n{changed}" if changed else "")
 
 
 def _unified_patch(lake: Lake, exchange: Exchange, spec: MappingSpec, added: Sequence[Column]) -> Patch:

@@ -146,10 +146,11 @@ def findings(lake: Lake, exchange: Exchange) -> list[Finding]:
 def told(exchange: Exchange, found: Iterable[Change]) -> str:
     """One line about changes."""
     said = ", ".join(dict.fromkeys(map(str, sorted(found, key=lambda change: change.field))))
-    return (
-        f"{exchange.name}: payloads differ from what is known of them: {said}; "
-        f"`schemahub mappings drift {exchange.name}` proposes what to do"
-    )
+    return f"{exchange.name}: payloads differ from what is known of them: {said}"
+
+
+def remedy(exchange: Exchange) -> str:
+    return f"`schemahub mappings drift {exchange.name}` proposes what to do"
 
 
 class Watch:
@@ -193,7 +194,7 @@ class Watch:
                 self._found[key] = self._found[key].plus(one) if key in self._found else one
 
     def settle(self, lake: Lake) -> None:
-        """Add what was found to the ledger, and say it: as a warning what is found for the first time."""
+        """Add what was found to the ledger, and say it: as a warning when some of it is found for the first time."""
         found = {key: replace(f, looked_at=self._looked[key[0]] - self._before[key]) for key, f in self._found.items()}
         if not found and not any(f.stream in self._looked for f in findings(lake, self._exchange)):
             return
@@ -214,6 +215,9 @@ class Watch:
             return [f.as_row() for f in ledger.values()]
 
         lake.update_partition(DRIFT, self._exchange.name, merged)
-        if found:
-            said = log.warning if fresh else log.info
-            said("%s", told(self._exchange, {change for _, change in found}))
+        self.say(logging.WARNING if fresh else logging.INFO, f"; {remedy(self._exchange)}")
+
+    def say(self, level: int = logging.WARNING, more: str = "") -> None:
+        """Say what was found, in one line; nothing where nothing was."""
+        if self._found:
+            log.log(level, "%s%s", told(self._exchange, {change for _, change in self._found}), more)

@@ -257,7 +257,9 @@ def test_ingest_notices_a_feed_that_drifts_and_goes_on(
     assert field in warning
 
 
-def test_history_and_landed_objects_are_looked_at_as_well(fed: Lake, feed: Simulator, tmp_path: Path) -> None:
+def test_history_and_landed_objects_are_looked_at_as_well(
+    fed: Lake, feed: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     feed.set_faults({"new-field": 1})
     options = BackfillOptions(products=["BTC-USD"], since=NOON - timedelta(minutes=5))
     with Journey(live=False) as journey:
@@ -268,6 +270,7 @@ def test_history_and_landed_objects_are_looked_at_as_well(fed: Lake, feed: Simul
     batch = MicrobatchOptions(products=["BTCUSDT"], cold_start_window=datetime.now(UTC) - NOON + timedelta(minutes=5))
     with Progress(live=False) as progress:
         land_new(fed.settings, BINANCE, batch, landing, progress, threading.Event())
+        assert "binance: payloads differ from what is known of them: maker_fee is new (string)" in caplog.text
         load(fed, BINANCE, landing.store, landing.prefix, [], "run", progress, threading.Event())
     assert [f.change.field for f in findings(fed, BINANCE)] == ["maker_fee"]
 
