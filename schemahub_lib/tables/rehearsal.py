@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from schemahub_lib.errors import SchemaHubError
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.named import loaded
@@ -26,12 +27,15 @@ BRANCH = "rehearsal"
 def rehearsal(lake: Lake, name: str, run_id: str) -> Iterator[str]:
     """For the block, a table with the rows that `name` has now and a branch BRANCH; gives its name. One at a time.
 
-    Nothing done to it touches `name`, and nothing of it stays. What a killed one left is replaced by the next.
+    Nothing done to it touches `name`, and nothing of it stays. What a killed one left is replaced by the next. Raises
+    SchemaHubError when another one takes too long.
     """
     from pyiceberg.serializers import ToOutputFile
 
     stand_in = f"{name}{SUFFIX}"
-    with publish_lock(lake.settings, stand_in, run_id):
+    with publish_lock(lake.settings, stand_in, run_id) as held:
+        if not held:
+            raise SchemaHubError(f"something is being tried on {name} already; nothing was done, run again later")
         _drop(lake, stand_in)
         found = loaded(lake, name)
         metadata = _apart(found.metadata)

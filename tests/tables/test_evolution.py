@@ -9,9 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pytest
+from pyiceberg.types import DoubleType
 
+from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.pipeline import run_unify
 from schemahub_lib.pipeline.progress import Progress
@@ -155,3 +158,25 @@ def test_maintenance_cannot_delete_files_through_a_stand_in(lake: Lake, make_lak
         with pytest.raises(Exception, match="GC is disabled"):
             lake.spark.sql(call)
     assert len(selected(lake, "*")) == 1
+
+
+def test_a_stand_in_on_s3_and_glue_goes_too(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="rehearsed")
+    lake = Lake(Settings.load(profile="glue", warehouse="s3://rehearsed/warehouse", environment=aws))
+    publish(lake, OLD, 1)
+    with rehearsal(lake, OLD.name, "run") as stand_in:
+        found = lake.find(stand_in)
+        assert found is not None
+        assert found.scan().to_arrow()["trade_id"].to_pylist() == ["1"]
+        with found.update_schema() as update:
+            update.add_column("maker_fee", DoubleType())
+    assert lake.table_names() == [OLD.name]
+    left = [item["Key"] for item in s3.list_objects_v2(Bucket="rehearsed")["Contents"]]
+    assert [key for key in left if "_rehearsal/" in key] == []
+    raw = lake.find(OLD.name)
+    assert raw is not None
+    assert raw.schema().column_names == list(OLD.column_names)
+    assert raw.scan().to_arrow().num_rows == 1
