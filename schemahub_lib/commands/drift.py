@@ -24,11 +24,11 @@ def mappings_drift_command(options: Globals, source: str | None, target: str, fo
     from schemahub_lib.pipeline.unify import mappings_for
 
     lake, told = options.lake(), []
+    specs = {spec.source: spec for spec in mappings_for(lake, target)}
     for exchange in [EXCHANGES[source]] if source else EXCHANGES.values():
-        found = proposals(lake, exchange)
-        specs = mappings_for(lake, target, [exchange.name]) if found else ()
-        changes = [patch for spec in specs for patch in patches(lake, exchange, spec, found)]
-        trials = [trial for spec in specs if trying for trial in try_out(lake, exchange, spec, found, new_run_id())]
+        found, spec = proposals(lake, exchange), specs.get(exchange.raw_table.name)
+        changes = patches(lake, exchange, spec, found)
+        trials = try_out(lake, exchange, spec, found, new_run_id()) if trying else []
         told.append(render_drift.Told(exchange.name, found, changes, trials))
         for file in write(changes, folder) if folder else ():
             click.echo(f"wrote {file}", err=True)

@@ -45,7 +45,7 @@ class Value:
 @dataclass(frozen=True)
 class Trial:
     """Of the rows fetched since `since`: how many there are, how many payloads have the field, how many would have a
-    value in the raw table's new column, how many in the target's. `values` are the most frequent ones."""
+    value in the raw table's new column, how many trades in the target's. `values` are the most frequent ones."""
 
     table: str
     column: str
@@ -58,7 +58,7 @@ class Trial:
 
 
 def try_out(
-    lake: Lake, exchange: Exchange, spec: MappingSpec, proposals: Sequence[Proposal], run_id: str
+    lake: Lake, exchange: Exchange, spec: MappingSpec | None, proposals: Sequence[Proposal], run_id: str
 ) -> list[Trial]:
     """Try the columns that are proposed, all at once. The raw table and the target are only read."""
     wanted = [(one.addition, since_when(one)) for one in proposals if one.addition is not None]
@@ -72,7 +72,7 @@ def try_out(
             spark.sql(add_column_sql(lake.identifier(stand_in), addition.column))
         branch = lake.identifier(stand_in, BRANCH)
         spark.sql(fill_sql(branch, additions, first))
-        unified = _unified(lake, exchange, spec, additions, fetched_sql(branch, first))
+        unified = {} if spec is None else _unified(lake, exchange, spec, additions, fetched_sql(branch, first))
         return [_trial(lake, exchange, branch, addition, since, unified) for addition, since in wanted]
 
 

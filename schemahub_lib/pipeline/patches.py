@@ -32,12 +32,12 @@ class Patch:
     text: str
 
 
-def patches(lake: Lake, exchange: Exchange, spec: MappingSpec, proposals: Sequence[Proposal]) -> list[Patch]:
+def patches(lake: Lake, exchange: Exchange, spec: MappingSpec | None, proposals: Sequence[Proposal]) -> list[Patch]:
     """One of the connector with the proposed columns and fields, and one to be applied after it, of the target with the
-    same columns and of the mapping that fills them; only those in which something changes."""
+    same columns and of the mapping (where there is one) that fills them; only those in which something changes."""
     added = [proposal.addition.column for proposal in proposals if proposal.addition is not None]
     found = [_raw_patch(exchange, [proposal for proposal in proposals if proposal.declared_as is not None])]
-    if going := unified_columns(spec, added):
+    if spec is not None and (going := unified_columns(spec, added)):
         found.append(_unified_patch(lake, exchange, spec, going))
     return [patch for patch in found if patch.text]
 
@@ -77,13 +77,14 @@ def _unified_patch(lake: Lake, exchange: Exchange, spec: MappingSpec, added: Seq
 
 
 def mapped(text: str, added: Sequence[Column]) -> str:
-    """A mapping file with a line for each column, which is called the same in both tables. Raises UsageError."""
+    """A mapping file with each column, which is called the same in both tables, after the last one that it maps."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     section = next(value for key, value in root.value if key.value == "mappings")
-    if section.flow_style or not section.value:
-        raise UsageError("the mapping's `mappings` is not a block of `raw column: target column` lines: add them there")
     key, last = section.value[-1]
+    if section.flow_style:
+        at = last.end_mark.index
+        return text[:at] + "".join(f", {column.name}: {column.name}" for column in added) + text[at:]
     lines = text.splitlines(keepends=True)
     new = [f"{' ' * key.start_mark.column}{column.name}: {column.name}\n" for column in added]
     at = last.end_mark.line + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.errors import StateCorrupt
@@ -19,8 +19,6 @@ from schemahub_lib.tables.state import Intervals, read_state
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
-
-NEWS = timedelta(days=7)  # for which a drift is told that is not seen any more
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def status(lake: Lake) -> LakeStatus:
         raw = lake.find(exchange.raw_table.name)
         if raw is None:
             continue
-        if drifted := {f.change for f in findings(lake, exchange) if f.last_seen > now - NEWS}:
+        if drifted := {f.change for f in findings(lake, exchange) if f.is_news}:
             warnings.append(f"{told(exchange, drifted)}; {remedy(exchange)}")
         try:
             state = read_state(raw)

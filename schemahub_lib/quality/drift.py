@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from schemahub_lib.exchanges.base import Exchange
@@ -32,6 +32,7 @@ DriftKind = Literal["new", "missing", "retyped"]
 
 SAMPLES = 5
 LONGEST = 200  # characters of a sample and of a field's name
+NEWS = timedelta(days=7)  # for which a drift is told and counted that is not seen any more
 MOST = 100  # findings of one stream: a feed whose keys are ids must not fill the ledger
 ARCHIVED = "_archive"  # in payloads that were made here, of an archive's lines
 
@@ -74,6 +75,10 @@ class Finding:
     count: int
     looked_at: int
     samples: tuple[str, ...] = ()
+
+    @property
+    def is_news(self) -> bool:
+        return self.last_seen > datetime.now(UTC) - NEWS
 
     def plus(self, later: Finding) -> Finding:
         """This one, and what was seen of it later. What was looked at is not added up."""
@@ -196,7 +201,7 @@ class Watch:
     def settle(self, lake: Lake) -> None:
         """Add what was found to the ledger, and say it: as a warning when some of it is found for the first time."""
         found = {key: replace(f, looked_at=self._looked[key[0]] - self._before[key]) for key, f in self._found.items()}
-        if not found and not any(f.stream in self._looked for f in findings(lake, self._exchange)):
+        if not found and not any(f.is_news and f.stream in self._looked for f in findings(lake, self._exchange)):
             return
         fresh: set[Change] = set()
 

@@ -23,13 +23,13 @@ from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.land_new import MicrobatchOptions, land_new
 from schemahub_lib.pipeline.landing import Landing
 from schemahub_lib.pipeline.load import load
-from schemahub_lib.pipeline.patches import patches
+from schemahub_lib.pipeline.patches import mapped, patches
 from schemahub_lib.pipeline.pipeline import run_ingest
 from schemahub_lib.pipeline.progress import Journey, Progress
 from schemahub_lib.pipeline.status import status
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.quality.drift import MOST, Change, Watch, changes, findings
-from schemahub_lib.schemas import DRIFT
+from schemahub_lib.schemas import DRIFT, Column
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 
@@ -183,6 +183,20 @@ def test_a_feed_whose_keys_are_ids_does_not_fill_the_ledger(lake: Lake) -> None:
     rows = lake.partition(DRIFT, "coinbase")
     assert len(rows) == MOST
     assert all(len(row["samples"]) < 300 for row in rows)
+
+
+def test_a_drift_that_is_long_over_costs_and_says_nothing_more(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("fee")))
+    watch.settle(lake)
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    lake.update_partition(DRIFT, "coinbase", lambda rows: [{**row, "last_seen": long_ago} for row in rows])
+    lake.ensure(COINBASE.raw_table)
+    assert status(lake).warnings == []
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(KNOWN["coinbase"]))
+    watch.settle(lake)
+    assert ledger(lake) == {("BTC-USD", "fee"): (1, 1)}
 
 
 def test_without_drift_there_is_no_ledger(lake: Lake) -> None:
@@ -391,6 +405,20 @@ def test_patches_are_taken_by_git_and_make_what_was_proposed(
     assert f'Column("{name}", "DOUBLE"' in schemas
     assert f"  {name}: {name}\n" in mapping
     compile(connector, copied[0], "exec")
+
+
+def test_a_mapping_gets_its_lines_however_it_is_written() -> None:
+    added = [Column("fee", "DOUBLE"), Column("flag", "BOOLEAN")]
+    block = "source: a\nmappings:\n    x: y   # why\n    z: w\n# the rest\nconstants: {}\n"
+    assert mapped(block, added) == block.replace("z: w\n", "z: w\n    fee: fee\n    flag: flag\n")
+    flow = "mappings: {x: y, z: w}  # all\nsource: a\n"
+    assert mapped(flow, added) == flow.replace("z: w", "z: w, fee: fee, flag: flag")
+
+
+def test_without_a_mapping_there_is_the_connectors_patch(lake: Lake) -> None:
+    proposal = proposal_of(lake, with_field("maker_fee"))
+    (patch,) = patches(lake, COINBASE, None, [proposal])
+    assert patch.name == "coinbase-raw.patch"
 
 
 def test_a_finding_is_closed_once_the_connector_knows_of_it(lake: Lake) -> None:
