@@ -51,12 +51,12 @@ def _show_proposal(proposal: Proposal) -> None:
 
 
 def _show_trial(trial: Trial) -> None:
-    unreadable = trial.shown - trial.filled
     click.echo(
         f"tried on a stand-in for {trial.table}: of {trial.rows:,} rows fetched since {trial.since:%Y-%m-%d}, "
-        f"{trial.shown:,} payloads have the field, {trial.filled:,} rows get a value in {trial.column}"
-        + (f", {unreadable:,} do not as it is of another type" if unreadable else "")
-        + f"; {trial.unified:,} unified trades would have one"
+        f"{trial.shown:,} payloads have the field, {trial.filled:,} rows get a value in {trial.column}; "
+        f"{trial.unified:,} unified trades would have one"
     )
+    if others := trial.shown - trial.filled:
+        click.echo(f"{others:,} payloads have something else there: with this column their trades would be set aside")
     rows = [(value.payload, value.column, f"{value.rows:,}") for value in trial.values]
     show_table("", ("payload", trial.column, "rows"), rows, numbers=("rows",))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
+from sqlglot.dialects.spark import Spark
+
 from schemahub_lib.exchanges import fields
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import JsonType, Kind
@@ -180,13 +182,15 @@ def _reads(kind: Kind, samples: Sequence[str]) -> bool:
 
 
 def _column_name(table: Table, field: str) -> str | None:
-    """`makerFee` as `maker_fee`, `[7]` as `member_7`; None for what cannot be called in SQL and JSON paths alike."""
+    """`makerFee` as `maker_fee`, `order` as `payload_order`, `[7]` as `member_7`; None for what cannot be called in SQL
+    and JSON paths alike."""
     if at := _member(field):
         return f"member_{at[1]}"
     if not _key(field):
         return None
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).replace("-", "_").lower()
-    return f"payload_{name}" if name in table.column_names else name
+    taken = name in table.column_names or name.upper() in Spark.Tokenizer.KEYWORDS
+    return f"payload_{name}" if taken else name
 
 
 def _path(field: str) -> str:

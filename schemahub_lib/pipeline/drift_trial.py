@@ -28,6 +28,7 @@ from schemahub_lib.pipeline.patches import mapped, unified_columns, with_columns
 from schemahub_lib.schemas import PRODUCTS, TARGETS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.rehearsal import BRANCH, rehearsal
+from schemahub_lib.tables.unified import in_utc
 
 MOST_VALUES = 5
 _REPLAYED = "replayed"  # a view
@@ -82,7 +83,7 @@ def _trial(
     (counts,) = lake.spark.sql(filled_sql(branch, addition, since)).collect()
     name = addition.column.name
     values = tuple(
-        Value(row[PAYLOAD_VALUE], None if row[name] is None else str(row[name]), row[ROWS])
+        Value(row[PAYLOAD_VALUE], None if row[name] is None else str(in_utc(row[name])), row[ROWS])
         for row in lake.spark.sql(values_sql(branch, addition, since, MOST_VALUES)).collect()
     )
     table = exchange.raw_table.name

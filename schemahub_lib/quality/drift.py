@@ -117,7 +117,8 @@ def changes(exchange: Exchange, payload: str, when: int | None) -> Iterator[tupl
             yield Change(field.key, "retyped", field.sent_as, seen), _shown(value)
     for key, value in row.items():
         if key not in exchange.untaken:
-            yield Change(key[:LONGEST], "new", None, _TYPES[type(value)]), _shown(value)
+            name = key if key.isprintable() else json.dumps(key)
+            yield Change(name[:LONGEST], "new", None, _TYPES[type(value)]), _shown(value)
 
 
 def _by_field(exchange: Exchange, row: Any) -> dict[str, Any]:

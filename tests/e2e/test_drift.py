@@ -7,13 +7,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from schemahub_lib import render_drift
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.drift import proposals
+from schemahub_lib.pipeline.drift_trial import try_out
+from schemahub_lib.pipeline.unify import mappings_for
+from schemahub_lib.quality.drift import Watch
 from schemahub_lib.simulator import Simulator
-from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.raw import History, append_history
 from tests.e2e.conftest import Outcome
 from tests.e2e.pipelines import NOW, lake_at
 from tests.e2e.support import ROOT, environment
@@ -103,6 +112,49 @@ def test_a_feed_without_drift_has_nothing_to_propose(run: Callable[..., Outcome]
     assert json.loads(run("mappings", "drift", "kraken", "--json").out) == [
         {"source": "kraken", "proposals": [], "patches": [], "trials": []}
     ]
+
+
+EVERY_TYPE = {"num": "1.50", "count": 3, "isIt": True, "at": "2024-02-08T12:00:00.5Z", "word": "[/b] :x:", "a-b": "z"}
+
+
+def test_a_field_of_every_type_gets_its_value_and_one_of_another_type_none(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"time": "2024-02-08T12:00:00Z", "trade_id": 7, "price": "10.0", "size": "1.0", "side": "buy"}
+    coinbase, fetched = EXCHANGES["coinbase"], datetime.now(UTC)
+
+    def row(number: int, more: dict[str, object]) -> dict[str, object]:
+        shown = {"trade_id": str(number), "product_id": "BTC-USD", "price": 10.0, "size": 1.0, "side": "BUY"}
+        common = {"_source": "coinbase", "_source_ingest_ts": fetched, "_raw_payload": json.dumps(known | more)}
+        return shown | common | {"time": datetime(2024, 2, 8, 12, tzinfo=UTC)}
+
+    lake.ensure(coinbase.raw_table)
+    told = [row(1, EVERY_TYPE), row(2, {}), row(3, {"num": "n/a", "count": "many"})]
+    rows = pa.Table.from_pylist(told, schema=arrow_schema(coinbase.raw_table))
+    append_history(lake, coinbase.raw_table, "run", {"BTC-USD": History(rows, ((1, 3),))})
+    watch = Watch(coinbase)
+    watch.rows("BTC-USD", rows.slice(0, 1))
+    watch.settle(lake)
+
+    found = proposals(lake, coinbase)
+    (spec,) = mappings_for(lake, "trades_unified", ["coinbase"])
+    trials = {trial.column: trial for trial in try_out(lake, coinbase, spec, found, "run")}
+    assert {name: (trial.rows, trial.filled, trial.unified) for name, trial in trials.items()} == dict.fromkeys(
+        trials, (3, 1, 1)
+    )
+    assert {name for name, trial in trials.items() if trial.shown == 2} == {"num", "count"}
+    values = {name: {value.payload: value.column for value in trial.values} for name, trial in trials.items()}
+    assert values["num"] == {"1.50": "1.5", "n/a": None}
+    assert values["count"] == {"3": "3", "many": None}
+    assert values["is_it"] == {"true": "True"}
+    assert values["word"] == {"[/b] :x:": "[/b] :x:"}
+    assert values["a_b"] == {"z": "z"}
+    assert values["at"] == {"2024-02-08T12:00:00.5Z": "2024-02-08 12:00:00.500000+00:00"}
+
+    render_drift.show([render_drift.Told("coinbase", found, [], list(trials.values()))])
+    shown = capsys.readouterr().out
+    assert "[/b] :x:" in shown
+    assert "1 payloads have something else there: with this column their trades would be set aside" in shown
 
 
 @pytest.mark.slow

@@ -11,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlglot
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlglot import exp
 
+from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.messages import Page, Rejected
@@ -36,6 +41,7 @@ from schemahub_lib.tables.lake import Lake
 ROOT = Path(__file__).resolve().parents[2]
 COINBASE, BINANCE, KRAKEN = (EXCHANGES[name] for name in ("coinbase", "binance", "kraken"))
 PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
+CONNECTOR = "schemahub_lib/exchanges/coinbase.py"
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
 NOW = int(NOON.timestamp() * 1e6)
 
@@ -342,10 +348,47 @@ def test_what_no_column_can_hold_or_be_called_stays_in_the_payload(lake: Lake, p
     assert "stays in raw_coinbase_trades._raw_payload" in proposal.advice
 
 
-def test_a_new_field_called_like_a_column_gets_another_name(lake: Lake) -> None:
-    proposal = proposal_of(lake, with_field("product_id"))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+sly = ["price", "a--b", "x\n--- a/y\n+++ b/y", "select", "_raw_payload"]
+keys = st.text(min_size=1, max_size=8) | st.sampled_from(sly)
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return Lake(Settings.load(warehouse=str(tmp_path_factory.mktemp("fuzz")), environment={}))
+
+
+@given(extra=st.dictionaries(keys, json_values, min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_feed_sends_is_counted_and_its_proposals_are_well_formed(
+    settled: Lake, extra: dict[str, object]
+) -> None:
+    settled.update_partition(DRIFT, "coinbase", lambda rows: [])
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(json.dumps(json.loads(KNOWN["coinbase"]) | extra)))
+    watch.settle(settled)
+    found = proposals(settled, COINBASE)
+    assert len(found) <= len(extra)
+    for proposal in found:
+        if proposal.alter is not None:
+            (statement,) = sqlglot.parse(proposal.alter, dialect="spark")
+            assert isinstance(statement, exp.Alter)
+    (spec,) = mappings_for(settled, "trades_unified", ["coinbase"])
+    made = {patch.name: patch.text for patch in patches(settled, COINBASE, spec, found)}
+    raw = made.get("coinbase-raw.patch", "")
+    touched = [line for line in raw.splitlines() if line.startswith(("--- ", "+++ "))]
+    assert touched in ([], [f"--- a/{CONNECTOR}", f"+++ b/{CONNECTOR}"])
+
+
+@pytest.mark.parametrize("field", ["product_id", "select"])
+def test_a_new_field_called_like_a_column_or_a_word_of_sql_gets_another_name(lake: Lake, field: str) -> None:
+    proposal = proposal_of(lake, with_field(field))
     assert proposal.addition is not None
-    assert proposal.addition.column.name == "payload_product_id"
+    assert (proposal.addition.column.name, proposal.addition.path) == (f"payload_{field}", f"$.{field}")
 
 
 def aged(lake: Lake, **changed: object) -> Proposal:
