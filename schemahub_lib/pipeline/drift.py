@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import JsonType, Kind
 from schemahub_lib.mapping.drift import Addition, add_column_sql
 from schemahub_lib.quality.drift import SAMPLES, DriftKind, Finding, findings
-from schemahub_lib.schemas import Column, SqlType, Table, TimeEncoding
+from schemahub_lib.schemas import Column, SqlType, TimeEncoding
 from schemahub_lib.tables.lake import Lake
 
 Confidence = Literal["high", "medium", "low"]
@@ -40,8 +40,8 @@ class Reading(NamedTuple):
 class Proposal:
     """What is proposed about one field of a source, and why. `addition` is the column a new field could have.
 
-    `declared_as` is what the connector should say of the field: its kind, or `json="…"` for a retyped one that is read
-    well. Where it is None there is nothing to patch, and `advice` tells what to do.
+    `declared_as` is what the connector should say of the field: the kind of a new one, the JSON type of a retyped one
+    that is read well. Where it is None there is nothing to patch, and `advice` tells what to do.
     """
 
     source: str
@@ -75,10 +75,12 @@ def proposals(lake: Lake, exchange: Exchange) -> list[Proposal]:
     grouped: dict[tuple[str, DriftKind], list[Finding]] = {}
     for finding in findings(lake, exchange):
         grouped.setdefault((finding.change.field, finding.change.kind), []).append(finding)
-    return [_proposal(lake, exchange, found) for found in grouped.values()]
+    taken = set(exchange.raw_table.column_names)
+    return [_proposal(lake, exchange, found, taken) for found in grouped.values()]
 
 
-def _proposal(lake: Lake, exchange: Exchange, found: Sequence[Finding]) -> Proposal:
+def _proposal(lake: Lake, exchange: Exchange, found: Sequence[Finding], taken: set[str]) -> Proposal:
+    """A proposal; the name of its column is taken from then on."""
     change = found[0].change
     types = tuple(sorted({f.change.seen for f in found if f.change.seen not in (None, "null")}))
     samples = tuple(dict.fromkeys(sample for f in found for sample in f.samples if sample != "null"))[:SAMPLES]
@@ -89,10 +91,11 @@ def _proposal(lake: Lake, exchange: Exchange, found: Sequence[Finding]) -> Propo
     addition = alter = declared_as = None
     if change.kind == "new":
         reading = _reading(types, samples)
-        name = _column_name(exchange.raw_table, change.field)
+        name = _column_name(change.field, taken)
         if reading is None or name is None:
-            advice = f"no column can hold it; it stays in {fields_in(exchange)}, where queries find it"
+            advice = f"no column can hold it; it stays in {exchange.raw_table.name}._raw_payload, where queries find it"
         else:
+            taken.add(name)
             column = Column(
                 name, reading.type, f"{change.field} as {exchange.name} sends it", time_encoding=reading.time_encoding
             )
@@ -103,7 +106,7 @@ def _proposal(lake: Lake, exchange: Exchange, found: Sequence[Finding]) -> Propo
     elif change.kind == "retyped":
         kind = next(field.kind for field in exchange.fields if field.key == change.field)
         if len(types) == 1 and _reads(kind, samples):
-            declared_as = f'json="{types[0]}"'
+            declared_as = types[0]
             advice = "the connector reads both, so no value is lost: say in the connector how it is sent now"
         else:
             advice = "the connector does not read it: such trades are set aside in schemahub_quarantine until it does"
@@ -133,10 +136,6 @@ def _proposal(lake: Lake, exchange: Exchange, found: Sequence[Finding]) -> Propo
         alter,
         declared_as,
     )
-
-
-def fields_in(exchange: Exchange) -> str:
-    return f"{exchange.raw_table.name}._raw_payload"
 
 
 def _confidence(types: Sequence[JsonType], count: int, looked_at: int, span: timedelta) -> Confidence:
@@ -181,7 +180,7 @@ def _reads(kind: Kind, samples: Sequence[str]) -> bool:
     return True
 
 
-def _column_name(table: Table, field: str) -> str | None:
+def _column_name(field: str, taken: Container[str]) -> str | None:
     """`makerFee` as `maker_fee`, `order` as `payload_order`, `[7]` as `member_7`; None for what cannot be called in SQL
     and JSON paths alike."""
     if at := _member(field):
@@ -189,8 +188,9 @@ def _column_name(table: Table, field: str) -> str | None:
     if not _key(field):
         return None
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).replace("-", "_").lower()
-    taken = name in table.column_names or name.upper() in Spark.Tokenizer.KEYWORDS
-    return f"payload_{name}" if taken else name
+    while name in taken or name.upper() in Spark.Tokenizer.KEYWORDS:
+        name = f"payload_{name}"
+    return name
 
 
 def _path(field: str) -> str:

@@ -112,15 +112,16 @@ def unified_columns(spec: MappingSpec, added: Sequence[Column]) -> list[Column]:
 def _declared(source: str, proposal: Proposal) -> str:
     """A connector's source text with what is proposed of one field."""
     if proposal.addition is None:
-        return _inserted(source, _field(source, proposal.field), f", {proposal.declared_as}")
+        return _sent_as(source, _field(source, proposal.field), str(proposal.declared_as))
     column, kind = proposal.addition.column, proposal.declared_as
     day = since_when(proposal) + timedelta(days=1)
     since = f"since=datetime({day.year}, {day.month}, {day.day}, tzinfo=UTC)"
     usual = {"FLAG": "boolean", "INTEGER": "integer"}.get(str(kind), "string")
-    sent_as = proposal.types[0] if proposal.types[0] != usual else None
-    told = [f'"{proposal.field}", "{column.name}", {kind}, optional=True, {since}']
-    told += [f'json="{sent_as}"'] if sent_as else []
-    source = _after_last(source, _assigned(source, "fields"), f"Field({', '.join(told)})")
+    # A number may be a whole one; of a text and something else, the text takes both.
+    sent_as = next(known for known in ("string", "number", "integer", "boolean") if known in proposal.types)
+    told = f'"{proposal.field}", "{column.name}", {kind}, optional=True, {since}'
+    told += f', json="{sent_as}"' if sent_as != usual else ""
+    source = _after_last(source, _assigned(source, "fields"), f"Field({told})")
     source = _after_last(source, _raw_columns(source), _as_source(column))
     source = _importing(source, "schemahub_lib.exchanges.fields", str(kind))
     return _importing(source, "datetime", "UTC", "datetime")
@@ -181,12 +182,17 @@ def _after_last(source: str, group: ast.Tuple, new: str) -> str:
     return "".join([*lines[:at], f"{' ' * last.col_offset}{new},\n", *lines[at:]])
 
 
-def _inserted(source: str, call: ast.Call, text: str) -> str:
-    """`source` with an argument more at the end of a call that stands in one line."""
+def _sent_as(source: str, call: ast.Call, json_type: str) -> str:
+    """`source` with another JSON type in a field's declaration, which stands in one line."""
     assert call.end_col_offset is not None
-    lines, at = source.splitlines(keepends=True), call.end_col_offset - 1
+    before = (call.end_col_offset - 1, call.end_col_offset - 1, f', json="{json_type}"')
+    for keyword in call.keywords:
+        if keyword.arg == "json" and keyword.end_col_offset is not None:
+            before = (keyword.col_offset, keyword.end_col_offset, f'json="{json_type}"')
+    start, end, text = before
+    lines = source.splitlines(keepends=True)
     line = lines[call.lineno - 1]
-    lines[call.lineno - 1] = line[:at] + text + line[at:]
+    lines[call.lineno - 1] = line[:start] + text + line[end:]
     return "".join(lines)
 
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 DriftKind = Literal["new", "missing", "retyped"]
 
 SAMPLES = 5
+SAID = 8  # changes in one line
 LONGEST = 200  # characters of a sample and of a field's name
 NEWS = timedelta(days=7)  # for which a drift is told and counted that is not seen any more
 MOST = 100  # findings of one stream: a feed whose keys are ids must not fill the ledger
@@ -123,9 +124,9 @@ def changes(exchange: Exchange, payload: str, when: int | None) -> Iterator[tupl
 
 def _by_field(exchange: Exchange, row: Any) -> dict[str, Any]:
     """A trade's values by field; none where it is neither an object nor an array, which no connector reads. Members of
-    an array are called as the connector's fields, in their order, then `[7]`, `[8]`."""
+    an array are called as the connector's fields, in their order, and `[7]`, `[8]` where none has a name."""
     if isinstance(row, list):
-        names = [field.key for field in exchange.fields]
+        names = [field.key for field in exchange.fields if not field.key.startswith("[")]
         return {names[at] if at < len(names) else f"[{at}]": value for at, value in enumerate(row)}
     return dict(row) if isinstance(row, dict) else {}
 
@@ -151,8 +152,9 @@ def findings(lake: Lake, exchange: Exchange) -> list[Finding]:
 
 def told(exchange: Exchange, found: Iterable[Change]) -> str:
     """One line about changes."""
-    said = ", ".join(dict.fromkeys(map(str, sorted(found, key=lambda change: change.field))))
-    return f"{exchange.name}: payloads differ from what is known of them: {said}"
+    said = list(dict.fromkeys(map(str, sorted(found, key=lambda change: change.field))))
+    more = [f"and {len(said) - SAID} more"] if len(said) > SAID else []
+    return f"{exchange.name}: payloads differ from what is known of them: {', '.join([*said[:SAID], *more])}"
 
 
 def remedy(exchange: Exchange) -> str:
@@ -166,6 +168,7 @@ class Watch:
         self._exchange = exchange
         self._lock = threading.Lock()
         self._looked: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()  # changes of each stream
         self._found: dict[tuple[str, Change], Finding] = {}
         self._before: dict[tuple[str, Change], int] = {}  # payloads of the stream looked at before the first such one
 
@@ -194,6 +197,10 @@ class Watch:
             self._looked[stream] += 1
             for change, value in found:
                 now, key = datetime.now(UTC), (stream, change)
+                if key not in self._found:
+                    self._kept[stream] += 1
+                    if self._kept[stream] > MOST:
+                        continue
                 samples = () if value is None else (value,)
                 one = Finding(self._exchange.name, stream, change, now, now, 1, 0, samples)
                 self._before.setdefault(key, self._looked[stream] - 1)

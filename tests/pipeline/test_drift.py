@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import subprocess
@@ -19,6 +20,7 @@ from sqlglot import exp
 from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.exchanges.fields import NUMBER, Field
 from schemahub_lib.http.messages import Page, Rejected
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.landing.names import default_prefix
@@ -28,7 +30,7 @@ from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.land_new import MicrobatchOptions, land_new
 from schemahub_lib.pipeline.landing import Landing
 from schemahub_lib.pipeline.load import load
-from schemahub_lib.pipeline.patches import mapped, patches
+from schemahub_lib.pipeline.patches import _sent_as, mapped, patches
 from schemahub_lib.pipeline.pipeline import run_ingest
 from schemahub_lib.pipeline.progress import Journey, Progress
 from schemahub_lib.pipeline.status import status
@@ -180,15 +182,18 @@ def test_writers_at_once_lose_no_count(make_lake: Callable[..., Lake]) -> None:
     assert ledger(make_lake()) == {("BTC-USD", "fee"): (4, 4)}
 
 
-def test_a_feed_whose_keys_are_ids_does_not_fill_the_ledger(lake: Lake) -> None:
+def test_a_feed_whose_keys_are_ids_fills_neither_the_ledger_nor_the_console(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
     for run in range(2):
         watch = Watch(COINBASE)
-        for number in range(MOST):
+        for number in range(MOST + 20):
             watch.page("BTC-USD", page_of(with_field(f"id{run}_{number}", f'"{"x" * 1000}"')))
         watch.settle(lake)
     rows = lake.partition(DRIFT, "coinbase")
     assert len(rows) == MOST
     assert all(len(row["samples"]) < 300 for row in rows)
+    assert len(max(caplog.messages, key=len)) < 500
 
 
 def test_a_drift_that_is_long_over_costs_and_says_nothing_more(lake: Lake) -> None:
@@ -456,6 +461,51 @@ def test_a_mapping_gets_its_lines_however_it_is_written() -> None:
     assert mapped(block, added) == block.replace("z: w\n", "z: w\n    fee: fee\n    flag: flag\n")
     flow = "mappings: {x: y, z: w}  # all\nsource: a\n"
     assert mapped(flow, added) == flow.replace("z: w", "z: w, fee: fee, flag: flag")
+
+
+def patched(lake: Lake, exchange: Exchange = COINBASE) -> str:
+    """What the connector's patch adds."""
+    patch = patches(lake, exchange, None, proposals(lake, exchange))[0]
+    return "\n".join(line[1:].strip() for line in patch.text.splitlines() if line.startswith("+") and line[1] != "+")
+
+
+def test_fields_that_would_be_called_alike_get_names_of_their_own(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("makerFee"), with_field("maker_fee"), with_field("maker-fee")))
+    watch.page("BTC-USD", page_of(with_field("maker_fee")))
+    watch.settle(lake)
+    columns = [proposal.addition.column.name for proposal in proposals(lake, COINBASE) if proposal.addition]
+    assert columns == ["maker_fee", "payload_maker_fee", "payload_payload_maker_fee"]
+    assert patched(lake).count("Column(") == 3
+
+
+def test_a_field_of_whole_and_other_numbers_is_declared_as_a_number(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("fee", "1"), with_field("fee", "0.5")))
+    watch.settle(lake)
+    assert 'Field("fee", "fee", NUMBER, optional=True' in patched(lake)
+    assert 'json="number")' in patched(lake)
+
+
+class Declared(type(COINBASE)):  # type: ignore[misc]
+    fields = (*COINBASE.fields[:1], Field("price", "price", NUMBER, json="number"), *COINBASE.fields[2:])
+
+
+def test_a_field_that_is_retyped_again_is_declared_once() -> None:
+    source = 'fields = (\n    Field("price", "price", NUMBER, json="number", optional=True),\n)\n'
+    (call,) = ast.parse(source).body[0].value.elts  # type: ignore[attr-defined]
+    assert _sent_as(source, call, "string") == source.replace('"number"', '"string"')
+    assert found_in(Declared(), KNOWN["coinbase"]) == {Change("price", "retyped", "number", "string"): '"10.00"'}
+
+
+class Wider(type(KRAKEN)):  # type: ignore[misc]
+    fields = (*KRAKEN.fields, Field("[8]", "member_8", NUMBER, optional=True))
+
+
+def test_members_of_an_array_are_known_by_their_place() -> None:
+    assert found_in(Wider(), KNOWN["kraken"].replace(",7]", ',7,"0.1","0.2"]')) == {
+        Change("[7]", "new", None, "string"): '"0.1"'
+    }
 
 
 def test_without_a_mapping_there_is_the_connectors_patch(lake: Lake) -> None:
