@@ -1,6 +1,6 @@
 """A feed that drifts: pages of trades in another shape than documented, by faults of these names.
 
-Coinbase and Binance send a trade as a flat object, Kraken as an array that begins with the price, a string.
+A trade is a flat object, or (Kraken) an array that begins with the price, a string.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import re
 from collections.abc import Callable
 from zlib import crc32
 
-OBJECT = re.compile(rb"\{([^{}]*)\}")
+OBJECT = re.compile(rb"\{([^{}\[\]]*)\}")
 ARRAY = re.compile(rb'\["([^\[\]]*)\]')
-PRICE = re.compile(rb'("price":|\[(?="\d))"([\d.]+)"')
+PRICE = re.compile(rb'("(?:price|px)":|\[(?="\d))"([\d.]+)"')
 BEST_MATCH = re.compile(rb',?"isBestMatch":(?:true|false)')
 
 
 def _with_a_fee(body: bytes) -> bytes:
     # The same trade has the same fee on every page that it is on.
-    if body.startswith(b"["):
-        return OBJECT.sub(lambda row: b'{%b,"maker_fee":"%b"}' % (row[1], _fee(row[1])), body)
-    return ARRAY.sub(lambda row: b'["%b,"%b"]' % (row[1], _fee(row[1])), body)
+    if ARRAY.search(body):
+        return ARRAY.sub(lambda row: b'["%b,"%b"]' % (row[1], _fee(row[1])), body)
+    return OBJECT.sub(lambda row: b'{%b,"maker_fee":"%b"}' % (row[1], _fee(row[1])), body)
 
 
 def _fee(row: bytes) -> bytes:
