@@ -91,7 +91,6 @@ def _type(sql_type: SqlType) -> exp.DataType:
 
 
 def _table(identifier: str) -> exp.Expr:
-    aliased_table = aliased(identifier, _T)
-    table: exp.Expr = aliased_table.this if isinstance(aliased_table, exp.Alias) else aliased_table
+    table = aliased(identifier, _T)
     table.set("alias", None)
     return table
