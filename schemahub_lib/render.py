@@ -54,8 +54,8 @@ def show_table(
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    # A pipe has no width: never cut there.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    # A pipe has no width: never cut there. Cells are data, in which `[/b]` and `:smile:` mean nothing.
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
 
 
 def show_reports(reports: Sequence[Report]) -> None:

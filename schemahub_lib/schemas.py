@@ -190,4 +190,21 @@ PRODUCTS = Table(
     ),
     partition_by="source",
 )
-LEDGERS = (WATERMARKS, RUNS, QUARANTINE, AUDITS, PRODUCTS)
+DRIFT = Table(
+    "schemahub_drift",
+    (
+        Column("source", "STRING"),
+        Column("stream", "STRING", "the product, in the venue's spelling"),
+        Column("field", "STRING", "in the exchange's spelling; [7] for the eighth member of an array"),
+        Column("kind", "STRING", "new, missing or retyped"),
+        Column("expected", "STRING", "the JSON type the connector knows; null for a new field"),
+        Column("seen", "STRING", "the JSON type in the payloads; null where the field is not there"),
+        Column("first_seen", "TIMESTAMP", "when the first such payload was fetched"),
+        Column("last_seen", "TIMESTAMP"),
+        Column("count", "BIGINT", "such payloads among those looked at"),
+        Column("looked_at", "BIGINT", "payloads of the stream looked at since the first such one"),
+        Column("samples", "STRING", "a few values, as a JSON array"),
+    ),
+    partition_by="source",
+)
+LEDGERS = (WATERMARKS, RUNS, QUARANTINE, AUDITS, PRODUCTS, DRIFT)

@@ -104,7 +104,8 @@ def mappings_show_command(options: Globals, source: str, target: str) -> None:
     "faults",
     multiple=True,
     metavar="KIND=RATE",
-    help="Break answers on purpose; repeatable: kraken:500=0.1.",
+    help="Break answers on purpose; repeatable: kraken:500=0.1. Kinds: 500, 503, reset, truncate, slow, html, "
+    "malformed-row, stale; and for a feed that drifts new-field, missing-field, retyped-field.",
 )
 @click.option("--latency", default=0.0, show_default=True, help="Seconds added to every answer.")
 @click.option("--trade-rate", default=1.0, show_default=True, help="How many trades, as a multiple.")

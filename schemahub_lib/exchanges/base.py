@@ -82,7 +82,8 @@ class Exchange(ABC):
     page_weight: ClassVar[int] = 1  # what a page of history costs, in the rate limit's units
     first_position: ClassVar[int]  # no trade stands before it, see `Table.position`
     raw_table: ClassVar[Table]
-    fields: ClassVar[tuple[Field, ...]]  # of a trade, as the exchange sends it
+    fields: ClassVar[tuple[Field, ...]]  # of a trade, as the exchange sends it; in their order where trades are arrays
+    untaken: ClassVar[frozenset[str]] = frozenset()  # fields that are known, and left in the payload
     id_column: ClassVar[str]  # in raw_table
     symbol_column: ClassVar[str]
     time_column: ClassVar[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
@@ -99,7 +99,7 @@ class Binance(Exchange):
         Field("price", "price", NUMBER),
         Field("qty", "qty", NUMBER),
         Field("time", "time", EPOCH_MS_OR_US),
-        Field("quoteQty", "quote_qty", NUMBER, optional=True),  # absent before 2019
+        Field("quoteQty", "quote_qty", NUMBER, optional=True, since=datetime(2019, 1, 1, tzinfo=UTC)),
         Field("isBuyerMaker", "is_buyer_maker", FLAG),
         Field("isBestMatch", "is_best_match", FLAG, optional=True),
     )

@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from schemahub_lib.http.messages import Value
 from schemahub_lib.schemas import Position, TimeEncoding
+
+JsonType = Literal["string", "integer", "number", "boolean", "object", "array", "null"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -30,12 +32,14 @@ class Kind:
 
     `quoted` and `bare` are patterns of JSON texts, with and without quotes around them, that `read` certainly takes and
     gives back as they are, or as `values` says. They may leave out what is rare: that is then read by `read`.
+    `json` is how exchanges mostly send it; `read` may well take other types.
     """
 
     read: Callable[[Any, str], Value]
     quoted: str | None = None
     bare: str | None = None
     values: Mapping[str, Value] | None = None
+    json: JsonType = "string"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Field:
     column: str
     kind: Kind
     optional: bool = False  # absent or null: the column is null
+    since: datetime | None = None  # older trades lack it, and that is no drift
+    json: JsonType | None = None  # how this exchange sends it, where not as its kind says
+
+    @property
+    def sent_as(self) -> JsonType:
+        return self.json or self.kind.json
 
 
 def number(value: Any, name: str) -> str:
@@ -156,9 +166,11 @@ NUMBER = Kind(
     quoted=r"-?\d{1,50}(?:\.\d{1,50})?(?:[eE][+-]?\d{1,2})?",
     bare=r"-?(?:0|[1-9]\d{0,49})(?:\.\d{1,50})?(?:[eE][+-]?\d{1,2})?",
 )
-INTEGER = Kind(integer, quoted=r"\d{1,19}", bare=r"0|[1-9]\d{0,18}")
-FLAG = Kind(flag, bare="true|false", values={"true": True, "false": False})
-TEXT = Kind(text)
+INTEGER = Kind(integer, quoted=r"\d{1,19}", bare=r"0|[1-9]\d{0,18}", json="integer")
+FLAG = Kind(flag, bare="true|false", values={"true": True, "false": False}, json="boolean")
+TEXT = Kind(text, quoted=r"[ !#-\[\]-~]*")
 ISO8601 = Kind(_time("iso8601"), quoted=rf"(?:19|20)\d\d-{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{1,6}})?Z")
-EPOCH_MS_OR_US = Kind(_time("epoch_ms_or_us"), quoted=r"\d{13}(?:\d{3})?", bare=r"[1-9]\d{12}(?:\d{3})?")
-EPOCH_S = Kind(_time("epoch_s"))
+EPOCH_MS_OR_US = Kind(
+    _time("epoch_ms_or_us"), quoted=r"\d{13}(?:\d{3})?", bare=r"[1-9]\d{12}(?:\d{3})?", json="integer"
+)
+EPOCH_S = Kind(_time("epoch_s"), json="number")

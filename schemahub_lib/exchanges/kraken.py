@@ -100,7 +100,7 @@ class Kraken(Exchange):
         Field("side", "side", one_of({"b": "b", "s": "s"})),
         Field("order_type", "order_type", TEXT),
         Field("misc", "misc", TEXT),
-        Field("trade_id", "trade_id", INTEGER, optional=True),
+        Field("trade_id", "trade_id", INTEGER, optional=True, since=datetime(2023, 1, 1, tzinfo=UTC)),  # late 2022
     )
 
     # 1381095255,122.0,0.1: the time mostly in whole seconds; volumes such as 7.314e-05 occur
@@ -321,7 +321,8 @@ def _members(value: Any) -> dict[str, Any]:
         raise ValueError("the row is not an array of six fields or more")
     price, volume, time, side, order_type, misc, *more = value
     row = {"price": price, "volume": volume, "time": time, "side": side, "order_type": order_type, "misc": misc}
-    return row | ({"trade_id": INTEGER.read(more[0], "trade_id")} if more else {})
+    unnamed = {f"[{at}]": value for at, value in enumerate(more[1:], 7)}
+    return row | ({"trade_id": INTEGER.read(more[0], "trade_id")} if more else {}) | unnamed
 
 
 def _cursor_at(microseconds: int) -> str:

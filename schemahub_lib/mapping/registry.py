@@ -69,6 +69,14 @@ def load_symbols(location: str | None, exchanges: Sequence[str]) -> Tickers:
     return parse_symbols(_decode(content, file), file, exchanges)
 
 
+def read_mapping(location: str | None, file: str) -> str:
+    """The text of the mapping that is called `file` in messages. Raises UsageError when it is gone from `location`."""
+    for name, content in _files(location, _is_mapping):
+        if name == file:
+            return _decode(content, file)
+    raise UsageError(f"{file} is not there any more: run again")
+
+
 def shipped_mappings() -> Traversable:
     """The folder of the mappings that come with SchemaHub, inside a wheel or zip too."""
     packaged = resources.files("schemahub_lib") / "mappings"

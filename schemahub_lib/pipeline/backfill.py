@@ -24,11 +24,13 @@ from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.runs import Report, record
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
+from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
-from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.raw import History, append_history
 from schemahub_lib.tables.rebuild import current_state
 from schemahub_lib.tables.state import Intervals, Stream, cover
+from schemahub_lib.tables.types import arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +106,7 @@ def backfill_raw(
     """
     report = Report(run_id, "backfill", exchange.name)
     exchange = exchange.in_pages_of(options.chunk_size)
+    watch = Watch(exchange)
     names = wanted_products(exchange, options.products, options.seed_path)
     with open_client(lake.settings, exchange, stop) as client:
         state = current_state(lake, exchange)
@@ -116,7 +119,7 @@ def backfill_raw(
                 outcome.status = "nothing covered" if options.gaps and not stream.covered else "nothing new"
                 return
             journey.begin(product, sum(high - low + 1 for low, high in ranges))
-            batch = _Batch(lake, exchange, run_id, outcome, options.keep_payload)
+            batch = _Batch(lake, exchange, run_id, outcome, watch, options.keep_payload)
             try:
                 way = pieces(client, exchange, product, ranges, options.concurrency, cluster)
                 for piece in until_stopped(way, stop):
@@ -134,6 +137,7 @@ def backfill_raw(
         journey.expect(len(outcomes))
         try:
             for_each(outcomes, options.workers, stop, fill)
+            watch.settle(lake)
             report.finish("ok")
         except Interrupted:
             report.finish("interrupted")
@@ -176,8 +180,10 @@ def missing_ranges(
 class _Batch:
     """Pieces of one product that wait for their publish."""
 
-    def __init__(self, lake: Lake, exchange: Exchange, run_id: str, outcome: Outcome, keep_payload: bool) -> None:
-        self.lake, self.exchange, self.run_id = lake, exchange, run_id
+    def __init__(
+        self, lake: Lake, exchange: Exchange, run_id: str, outcome: Outcome, watch: Watch, keep_payload: bool
+    ) -> None:
+        self.lake, self.exchange, self.run_id, self.watch = lake, exchange, run_id, watch
         self.outcome, self.product, self.keep_payload = outcome, outcome.product, keep_payload
         self._empty()
 
@@ -188,6 +194,8 @@ class _Batch:
         self.covers: Intervals = ()
 
     def add(self, piece: Piece) -> None:
+        for page in piece.pages:
+            self.watch.page(self.product, page)
         read = [typed(self.exchange, self.product, page, keep_payload=self.keep_payload) for page in piece.pages]
         for rows, rejected in read:  # all of a piece or, when a page is refused, nothing of it
             self.tables.append(rows)

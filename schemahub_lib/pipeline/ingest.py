@@ -21,6 +21,7 @@ from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import WATERMARKS
 from schemahub_lib.tables.lake import Lake
@@ -99,6 +100,7 @@ def ingest(
             run = _Run(lake, exchange, client, options, report, progress, stop, when_new)
             run.fetch_and_publish(symbols, state)
             sync_watermarks(lake, exchange, report.run_id)
+            run.watch.settle(lake)
         except Interrupted:
             report.finish("interrupted")
             return
@@ -127,6 +129,7 @@ class _Run:
         self.when_new = when_new
         self.lake, self.exchange, self.client = lake, exchange, client
         self.options, self.report, self.progress, self.stop = options, report, progress, stop
+        self.watch = Watch(exchange)
         self.arrivals: queue.Queue[_Arrived | None] = queue.Queue(QUEUED_PAGES)
 
     def fetch_and_publish(self, symbols: Sequence[str], state: State) -> None:
@@ -172,6 +175,7 @@ class _Run:
             if start is not None and self.options.since is not None:
                 log.info("%s %s: continues after its watermark; --since is for new streams", self.exchange.name, symbol)
             for page in self.client.pages(self.exchange.trades(symbol, origin, self.options.until)):
+                self.watch.page(symbol, page)
                 rows, rejected = typed(self.exchange, symbol, page, keep_payload=self.options.keep_payload)
                 fetched += rows.num_rows
                 self.progress.add(self.exchange.name, symbol, rows.num_rows)

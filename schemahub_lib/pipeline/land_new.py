@@ -25,6 +25,7 @@ from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objec
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
+from schemahub_lib.quality.drift import Watch
 from schemahub_lib.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -67,14 +68,16 @@ def land_new(
         exchange = exchange.in_pages_of(options.limit)
     names = wanted_products(exchange, options.products, options.seed_path)
     watermarks = Checkpoints(landing.store, exchange.name, partial(watermark_key, landing.prefix))
+    watch = Watch(exchange)
     with open_client(settings, exchange, stop) as client:
 
         def work(product: str, outcome: Outcome) -> None:
-            _Microbatch(client, exchange, options, landing, watermarks, progress, outcome, stop).run()
+            _Microbatch(client, exchange, options, landing, watermarks, progress, outcome, stop, watch).run()
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
         try:
             for_each(outcomes, options.workers, stop, work)
+            watch.say()
         except Interrupted:
             on = "it"
             if options.before is not None or options.skip_checkpoint:
@@ -96,7 +99,9 @@ class _Microbatch:
         progress: Progress,
         outcome: Outcome,
         stop: threading.Event,
+        watch: Watch,
     ) -> None:
+        self.watch = watch
         self.client, self.exchange, self.options, self.landing = client, exchange, options, landing
         self.watermarks, self.progress, self.outcome = watermarks, progress, outcome
         self.product, self.stop = outcome.product, stop
@@ -173,6 +178,7 @@ class _Microbatch:
         return held
 
     def _add(self, page: Page) -> None:
+        self.watch.page(self.product, page)
         self.objects.add([page])
         self.progress.add(self.exchange.name, self.product, len(page))
         before = self.reached or (None if self.asked else self.known)

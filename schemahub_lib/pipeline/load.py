@@ -18,6 +18,7 @@ from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report, record
 from schemahub_lib.pipeline.workers import Outcome
+from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import RAW_PAYLOAD
 from schemahub_lib.tables.batches import to_arrow
@@ -71,6 +72,7 @@ def load(
     failed: Counter[str] = Counter()
     note(lake, exchange, list(outcomes))
     report = Report(run_id, "load", exchange.name)
+    watch = Watch(exchange)
     try:
         for entry, name in found:
             if done.get(f"{store.uri}/{entry.key}") == entry.version:
@@ -79,13 +81,14 @@ def load(
                 raise Interrupted("stopped")
             outcome = outcomes[name.product]
             try:
-                _load(lake, exchange, store, entry, name, run_id, outcome, progress)
+                _load(lake, exchange, store, entry, name, run_id, outcome, progress, watch)
                 outcome.status = "partial" if outcome.error else "ok"
             except SchemaHubError as error:
                 log.error("%s", error)
                 outcome.error = f"{outcome.error}\n{error}" if outcome.error else str(error)
                 failed[name.product] += 1
                 outcome.status = "failed" if failed[name.product] == there[name.product] else "partial"
+        watch.settle(lake)
         report.finish("ok")
     except (Interrupted, KeyboardInterrupt):
         report.finish("interrupted")
@@ -105,6 +108,7 @@ def _load(
     run_id: str,
     outcome: Outcome,
     progress: Progress,
+    watch: Watch,
 ) -> None:
     """Publish an object in parts; the last one notes that it is loaded."""
     parts = _parts(exchange, store, entry, name)
@@ -112,6 +116,7 @@ def _load(
     while part is not None:
         following = next(parts, None)
         rows, rejected = part
+        watch.rows(name.product, rows)
         told = rows.num_rows
         rows = _once(exchange, rows)
         if rejected:

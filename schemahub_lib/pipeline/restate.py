@@ -48,7 +48,7 @@ def restate(
     table = TARGETS[target]
     report = Report(run_id, "restate" if region is not None else "refresh", target)
     condition, specs = _condition(lake, table, specs, region)
-    lake.ledger(PRODUCTS)
+    lake.ensure(PRODUCTS)
     lake.ensure(table)
     progress.say(f"restate {target}")
 
@@ -71,7 +71,7 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
     table = TARGETS[target]
     report = Report(run_id, "refresh", target)
     condition, specs = _condition(lake, table, specs)
-    lake.ledger(PRODUCTS)
+    lake.ensure(PRODUCTS)
     lake.ensure(table)
     progress.say(f"rebuild {target}")
 

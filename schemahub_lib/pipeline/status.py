@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from schemahub_lib.errors import StateCorrupt
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.maintain import last_unified
+from schemahub_lib.quality.drift import findings, remedy, told
 from schemahub_lib.schemas import RUNS, Position
 from schemahub_lib.tables.due import KEEP, due, figures
 from schemahub_lib.tables.lake import Lake
@@ -72,6 +73,8 @@ def status(lake: Lake) -> LakeStatus:
         raw = lake.find(exchange.raw_table.name)
         if raw is None:
             continue
+        if drifted := {f.change for f in findings(lake, exchange) if f.is_news}:
+            warnings.append(f"{told(exchange, drifted)}; {remedy(exchange)}")
         try:
             state = read_state(raw)
         except StateCorrupt as error:

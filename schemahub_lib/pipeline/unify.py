@@ -102,7 +102,7 @@ def unify(
     if not increments(specs, raw, _state(unified)):
         report.finish("nothing_new")
         return report
-    lake.ledger(PRODUCTS)
+    lake.ensure(PRODUCTS)
     progress.say(f"unify into {target}")
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from schemahub_lib.simulator.api import Answer, Api
+from schemahub_lib.simulator.drift import DRIFTS
 from schemahub_lib.simulator.faults import Fault
 
 NUMBER_TEXT = re.compile(rb'"\d+\.\d+"')
@@ -80,6 +81,9 @@ class ExchangeServer:
             return self._api.gateway_page
         if fault.kind == "stale":
             return self._last_pages.get(answer.page or "")
+        if fault.kind in DRIFTS:
+            drifted = DRIFTS[fault.kind](answer.body) if answer.page else answer.body
+            return replace(answer, body=drifted) if drifted != answer.body else None
         if fault.kind == "malformed-row":
             numbers = list(NUMBER_TEXT.finditer(answer.body)) if answer.page else []
             if not numbers:

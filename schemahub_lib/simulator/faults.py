@@ -18,6 +18,9 @@ KINDS = {
     "html": "a gateway's HTML page instead of JSON",
     "malformed-row": "one number in a page of trades is not a number",
     "stale": "the stream's previous page of trades once more",
+    "new-field": "every trade of a page has a field more, maker_fee",
+    "missing-field": "a page of trades without a field that may be missing: Binance's isBestMatch",
+    "retyped-field": "the prices in a page of trades are bare numbers, not strings",
 }
 EXCHANGES = ("coinbase", "binance", "kraken")
 FAULT = re.compile(rf"(?:({'|'.join(EXCHANGES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")

@@ -14,7 +14,7 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges.base import Archive, Exchange
 from schemahub_lib.exchanges.fields import Kind
 from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, TimeEncoding
-from schemahub_lib.tables.lake import arrow_type
+from schemahub_lib.tables.types import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemahub_lib.exchanges.fields import microseconds
 from schemahub_lib.http.messages import Rejected, Value
 from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, Table, TimeEncoding
-from schemahub_lib.tables.lake import arrow_type
+from schemahub_lib.tables.types import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,6 +84,8 @@ def _cast_column(column: Column, values: Sequence[Value]) -> pa.Array:
         array = pa.array(values, pa.string()).cast(pa.float64())
         if pc.any(pc.invert(pc.is_finite(array))).as_py():
             raise ValueError("not a finite number")
+    elif column.type == "BIGINT":
+        array = pa.array(values, pa.string()).cast(pa.int64())
     else:
         array = pa.array(values, arrow_type(column.type))
     if column.required and array.null_count:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError, words
-from schemahub_lib.schemas import TARGETS, SqlType, Table
+from schemahub_lib.schemas import TARGETS, Table
 from schemahub_lib.tables.commits import retrying
 from schemahub_lib.tables.session import catalog_properties, start_spark
+from schemahub_lib.tables.types import arrow_schema, iceberg_schema, partition_spec, sort_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
-    from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
     from pyspark.sql import SparkSession
 
@@ -200,12 +200,24 @@ class Lake:
             return []
 
     def ensure(self, table: Table) -> IcebergTable:
-        """The table, created with its first (empty) snapshot when missing. Safe to race with other processes."""
+        """The table, created with its first (empty) snapshot when missing, and with all its columns: an older version
+        made it with fewer, and rows of that time have nulls there. Safe to race with other processes."""
         found = self.find(table.name)
-        if found is not None and found.metadata.current_snapshot_id is not None:
-            return found
-        self._create(table)
-        return self._begin(table)
+        if found is None or found.metadata.current_snapshot_id is None:
+            self._create(table)
+            found = self._settled(table, _begin)
+        if not set(table.column_names) <= set(found.schema().column_names):
+            found = self._settled(table, _complete)
+        return found
+
+    def _settled(self, table: Table, change: Callable[[IcebergTable, Table], None]) -> IcebergTable:
+        """The table as it is once `change` is made to it, by this process or another one."""
+
+        def load() -> IcebergTable:
+            return self.catalog.load_table((self.settings.database, table.name))
+
+        retrying(load, lambda found: change(found, table))
+        return load()
 
     def _create(self, table: Table) -> None:
         from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
@@ -225,8 +237,8 @@ class Lake:
             self.catalog.create_table(
                 (self.settings.database, table.name),
                 schema,
-                partition_spec=_partition_spec(table, schema),
-                sort_order=_sort_order(table, schema),
+                partition_spec=partition_spec(table, schema),
+                sort_order=sort_order(table, schema),
                 properties=TABLE_PROPERTIES
                 | (LOOKED_AT_AGAIN if table.partition_by else {})
                 | (UNIFIED_PROPERTIES if table.name in TARGETS else {}),
@@ -234,34 +246,11 @@ class Lake:
         except already:
             log.debug("table %s was created by another process", table.name)
 
-    def _begin(self, table: Table) -> IcebergTable:
-        # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
-        def load() -> IcebergTable:
-            return self.catalog.load_table((self.settings.database, table.name))
-
-        def begin(created: IcebergTable) -> None:
-            if created.metadata.current_snapshot_id is None:
-                created.append(arrow_schema(table).empty_table())
-
-        retrying(load, begin)
-        return load()
-
-    def ledger(self, table: Table) -> IcebergTable:
-        """A ledger with all its columns: an older version made it with fewer. Rows of that time have nulls there."""
-
-        def complete(ledger: IcebergTable) -> IcebergTable:
-            if not set(table.column_names) <= set(ledger.schema().column_names):
-                with ledger.update_schema() as update:
-                    update.union_by_name(iceberg_schema(table))
-            return ledger
-
-        return retrying(lambda: self.ensure(table), complete)
-
     def append(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows (dicts by column name) to a ledger table."""
         batch = _to_rows(table, rows)
         if batch.num_rows:
-            ledger = self.ledger(table)
+            ledger = self.ensure(table)
             ledger.append(batch)
             _forget(ledger)
 
@@ -291,7 +280,7 @@ class Lake:
                     transaction.append(_to_rows(table, rows))
             return found
 
-        _forget(retrying(lambda: self.ledger(table), update))
+        _forget(retrying(lambda: self.ensure(table), update))
 
     def close(self) -> None:
         """Stop Spark, if this lake started it."""
@@ -299,6 +288,17 @@ class Lake:
             if self._spark is not None and self._owns_spark:
                 self._spark.stop()
             self._spark = None
+
+
+def _begin(created: IcebergTable, table: Table) -> None:
+    # An empty first snapshot, so that every later publish has a head to branch from and a fence to pass.
+    if created.metadata.current_snapshot_id is None:
+        created.append(arrow_schema(table).empty_table())
+
+
+def _complete(found: IcebergTable, table: Table) -> None:
+    with found.update_schema() as update:
+        update.union_by_name(iceberg_schema(table))
 
 
 def _forget(ledger: IcebergTable) -> None:
@@ -323,56 +323,6 @@ def _create_sqlite_tables(file: Path) -> None:
             connection.execute(statement)
 
 
-def iceberg_schema(table: Table) -> Schema:
-    """The pyiceberg schema, field ids in column order. Nothing is required: quarantine and audits enforce that."""
-    from pyiceberg.schema import Schema
-    from pyiceberg.types import (
-        BooleanType,
-        DecimalType,
-        DoubleType,
-        LongType,
-        NestedField,
-        StringType,
-        TimestamptzType,
-    )
-
-    types = {
-        "STRING": StringType(),
-        "DOUBLE": DoubleType(),
-        "DECIMAL(38, 18)": DecimalType(38, 18),
-        "BIGINT": LongType(),
-        "BOOLEAN": BooleanType(),
-        "TIMESTAMP": TimestamptzType(),
-    }
-    return Schema(
-        *(
-            NestedField(number, column.name, types[column.type], required=False, doc=column.comment or None)
-            for number, column in enumerate(table.columns, start=1)
-        )
-    )
-
-
-def arrow_type(sql_type: SqlType) -> pa.DataType:
-    """The Arrow type of a column; timestamps are microseconds in UTC."""
-    import pyarrow as pa
-
-    types: dict[SqlType, pa.DataType] = {
-        "STRING": pa.string(),
-        "DOUBLE": pa.float64(),
-        "DECIMAL(38, 18)": pa.decimal128(38, 18),
-        "BIGINT": pa.int64(),
-        "BOOLEAN": pa.bool_(),
-        "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-    }
-    return types[sql_type]
-
-
-def arrow_schema(table: Table) -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([(column.name, arrow_type(column.type)) for column in table.columns])
-
-
 def _to_rows(table: Table, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
@@ -384,27 +334,3 @@ def _in_partition(table: Table, value: str) -> Any:
 
     assert table.partition_by is not None
     return EqualTo(table.partition_by, value)  # type: ignore[call-arg,arg-type]
-
-
-def _partition_spec(table: Table, schema: Schema) -> Any:
-    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-    from pyiceberg.transforms import DayTransform, IdentityTransform
-
-    if column := table.partition_by_day:
-        field = PartitionField(schema.find_field(column).field_id, 1000, DayTransform(), f"{column}_day")
-    elif column := table.partition_by:
-        field = PartitionField(schema.find_field(column).field_id, 1000, IdentityTransform(), column)
-    else:
-        return UNPARTITIONED_PARTITION_SPEC
-    return PartitionSpec(field)
-
-
-def _sort_order(table: Table, schema: Schema) -> Any:
-    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortField, SortOrder
-    from pyiceberg.transforms import IdentityTransform
-
-    if not table.sort_by:
-        return UNSORTED_SORT_ORDER
-    return SortOrder(
-        *(SortField(schema.find_field(name).field_id, transform=IdentityTransform()) for name in table.sort_by)
-    )

@@ -22,12 +22,14 @@ from tests.bench.storage_tables import (
     storage_row_groups,
 )
 from tests.bench.throughput import limiter, throughput
+from tests.bench.watching import watching
 
 USUAL = (
     help_text,
     nothing_new,
     something_new,
     throughput,
+    watching,
     limiter,
     landing_size,
     landing_speed,

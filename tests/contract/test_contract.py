@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemahub_lib.errors import UnexpectedResponse
+from schemahub_lib.quality.drift import changes
 
 START = datetime(2021, 5, 19, 12, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 10**9
@@ -59,6 +60,15 @@ def test_from_a_time_on_every_trade_comes_once_and_in_order(venue, trade, shape,
     since = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     wanted = [t for t in tape.trades if venue.printed(tape, t) >= since]
     assert [venue.seen(r) for r in records_of(venue.pages(tape, start))] == [venue.shown(tape, t) for t in wanted]
+
+
+def test_what_is_sent_as_documented_is_no_drift(venue, trade):
+    tape = venue.tape(even(venue, trade, 5), 3)
+    records = records_of(venue.pages(tape, BEFORE_ALL))
+    assert len(records) == 5
+    for record in records:
+        when = venue.exchange.time_of(record[venue.exchange.time_column])
+        assert list(changes(venue.exchange, record["_raw_payload"], when)) == []
 
 
 @settings(max_examples=100, deadline=None)

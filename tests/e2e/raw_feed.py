@@ -18,7 +18,8 @@ import pyarrow as pa
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.schemas import TRADES_UNIFIED, Table
 from schemahub_lib.tables.commits import retrying
-from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.types import arrow_schema
 from tests.e2e.pipelines import Key, Values, rows
 
 DAYS = [datetime(2024, 2, day, tzinfo=UTC) for day in (5, 8)]

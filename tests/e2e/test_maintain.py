@@ -23,8 +23,9 @@ from schemahub_lib.pipeline.runs import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import LEDGERS, RUNS, TRADES_UNIFIED
 from schemahub_lib.tables import lock
-from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
+from schemahub_lib.tables.types import arrow_schema
 from tests.e2e.support import environment, schemahub
 from tests.market_days import RAW, keys, publish_trades
 

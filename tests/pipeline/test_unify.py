@@ -14,8 +14,9 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.increments import Increment, appended_rows, increments
 from schemahub_lib.pipeline.unify import mappings_for, raw_tables
 from schemahub_lib.schemas import RUNS, TRADES_UNIFIED
-from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State
+from schemahub_lib.tables.types import arrow_schema
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
 import pytest
 import requests
 
+from schemahub_lib.cli import main_group
 from schemahub_lib.errors import UsageError
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.simulator.faults import KINDS, Faults, parse_faults
@@ -116,6 +118,59 @@ def test_a_stale_page_is_the_streams_previous_one(faulty: tuple[Simulator, Page]
     simulator.set_faults({"stale": 1})
     assert page("binance", fromId=2000).text == first.text
     assert page("binance", fromId=1, symbol="SOLUSDT").json()[0]["id"] == 1
+
+
+DRIFTS = {
+    "coinbase": {"new-field": ("maker_fee", str), "retyped-field": ("price", float)},
+    "binance": {
+        "new-field": ("maker_fee", str),
+        "missing-field": ("isBestMatch", None),
+        "retyped-field": ("price", float),
+    },
+    "kraken": {"new-field": (7, str), "retyped-field": (0, float)},
+}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kind"), [(exchange, kind) for exchange, kinds in DRIFTS.items() for kind in kinds]
+)
+def test_a_feed_that_drifts_does_so_in_every_trade_and_in_one_field(
+    faulty: tuple[Simulator, Page], exchange: str, kind: str
+) -> None:
+    def rows() -> list[dict[object, object]]:
+        found = page(exchange).json()
+        if exchange == "kraken":
+            (found,) = (listed for pair, listed in found["result"].items() if pair != "last")
+        return [dict(row) if isinstance(row, dict) else dict(enumerate(row)) for row in found]
+
+    simulator, page = faulty
+    simulator.set_faults({})
+    before = rows()
+    simulator.set_faults({kind: 1})
+    field, shown_as = DRIFTS[exchange][kind]
+    after = rows()
+    assert len(after) == len(before) > 1
+    assert after == rows()  # the same trades once more
+    for old, new in zip(before, after, strict=True):
+        assert {key for key in {*old, *new} if old.get(key) != new.get(key)} == {field}
+        assert isinstance(new[field], shown_as) if shown_as else field not in new
+    assert simulator.stats[exchange]["faults"][kind] == 2
+
+
+@pytest.mark.parametrize("exchange", ["coinbase", "kraken"])
+def test_where_no_field_may_be_missing_none_is(faulty: tuple[Simulator, Page], exchange: str) -> None:
+    simulator, page = faulty
+    simulator.set_faults({})
+    before = page(exchange).text
+    simulator.set_faults({"missing-field": 1})
+    assert page(exchange).text == before
+    assert "missing-field" not in simulator.stats[exchange]["faults"]
+
+
+def test_the_command_names_every_kind() -> None:
+    (option,) = (one for one in main_group.commands["simulate"].params if one.name == "faults")
+    assert isinstance(option, click.Option)
+    assert [kind for kind in KINDS if kind not in str(option.help)] == []
 
 
 def test_a_fault_can_be_of_one_exchange_only(faulty: tuple[Simulator, Page]) -> None:

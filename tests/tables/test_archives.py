@@ -21,7 +21,7 @@ from schemahub_lib.exchanges.rows import read_page
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.tables.archives import ArchiveFile, open_archive, read_archive
 from schemahub_lib.tables.batches import to_arrow
-from schemahub_lib.tables.lake import arrow_schema
+from schemahub_lib.tables.types import arrow_schema
 from tests.archives import (
     BINANCE_HEADER,
     KRAKEN_LINES,

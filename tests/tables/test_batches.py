@@ -23,6 +23,7 @@ def table(encoding: TimeEncoding = "iso8601") -> Table:
             Column("id", "STRING", required=True),
             Column("price", "DOUBLE", required=True),
             Column("flag", "BOOLEAN"),
+            Column("count", "BIGINT"),
             Column("time", "TIMESTAMP", required=True, time_encoding=encoding),
             *RAW_COMMON,
         ),
@@ -30,7 +31,8 @@ def table(encoding: TimeEncoding = "iso8601") -> Table:
 
 
 def record(**changes: Value) -> Record:
-    return {"id": "1", "price": "0.1", "flag": None, "time": "2024-02-08T15:12:04.5Z", "_raw_payload": "{}"} | changes
+    told: Record = {"id": "1", "price": "0.1", "flag": None, "count": "7", "time": "2024-02-08T15:12:04.5Z"}
+    return told | {"_raw_payload": "{}"} | changes
 
 
 def columns_of(*records: Record) -> dict[str, list[Value]]:
@@ -71,6 +73,8 @@ def test_every_spelling_of_time_is_exact_to_the_microsecond(encoding: TimeEncodi
         ({"time": "yesterday"}, "time is 'yesterday', not a TIMESTAMP"),
         ({"id": None}, "id is None, not a STRING"),
         ({"flag": "yes"}, "flag is 'yes', not a BOOLEAN"),
+        ({"count": "7.5"}, "count is '7.5', not a BIGINT"),
+        ({"count": str(2**63)}, "count is '9223372036854775808', not a BIGINT"),
     ],
 )
 def test_a_value_that_does_not_fit_sets_its_row_aside_and_no_other(changes: Record, reason: str) -> None:
@@ -84,6 +88,11 @@ def test_a_batch_has_the_tables_columns_and_the_fetch_stamped_on_it() -> None:
     assert rows.column_names == list(table().column_names)
     assert rows["_source"].to_pylist() == ["test"]
     assert rows["_source_ingest_ts"].to_pylist() == [FETCHED]
+
+
+def test_whole_numbers_are_exact() -> None:
+    rows, _ = convert([record(count=str(2**63 - 1)), record(count=None)])
+    assert rows["count"].to_pylist() == [2**63 - 1, None]
 
 
 def test_payloads_may_be_left_out() -> None:

@@ -18,7 +18,8 @@ from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
-from schemahub_lib.tables.lake import Lake, arrow_schema
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.types import arrow_schema
 
 RAW = EXCHANGES["coinbase"].raw_table
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from schemahub_lib.errors import AuditFailed, UsageError
 from schemahub_lib.mapping.restatement import Region, elsewhere_sql, present_sql
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
-from schemahub_lib.tables.lake import arrow_schema
+from schemahub_lib.tables.types import arrow_schema
 from tests.unified.conftest import MAPPINGS, NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)

@@ -1,0 +1,525 @@
+"""Drift: what a feed sends beside what its connector knows is found, counted, said, and turned into a proposal."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlglot
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.exchanges.fields import NUMBER, Field
+from schemahub_lib.http.messages import Page, Rejected
+from schemahub_lib.landing.local import LocalStore
+from schemahub_lib.landing.names import default_prefix
+from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
+from schemahub_lib.pipeline.drift import Proposal, proposals
+from schemahub_lib.pipeline.ingest import IngestOptions
+from schemahub_lib.pipeline.land_new import MicrobatchOptions, land_new
+from schemahub_lib.pipeline.landing import Landing
+from schemahub_lib.pipeline.load import load
+from schemahub_lib.pipeline.patches import _sent_as, mapped, patches
+from schemahub_lib.pipeline.pipeline import run_ingest
+from schemahub_lib.pipeline.progress import Journey, Progress
+from schemahub_lib.pipeline.status import status
+from schemahub_lib.pipeline.unify import mappings_for
+from schemahub_lib.quality.drift import MOST, Change, Watch, changes, findings
+from schemahub_lib.schemas import DRIFT, Column
+from schemahub_lib.simulator import Simulator
+from schemahub_lib.tables.lake import Lake
+
+ROOT = Path(__file__).resolve().parents[2]
+COINBASE, BINANCE, KRAKEN = (EXCHANGES[name] for name in ("coinbase", "binance", "kraken"))
+PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
+CONNECTOR = "schemahub_lib/exchanges/coinbase.py"
+NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
+NOW = int(NOON.timestamp() * 1e6)
+
+# Payloads as the exchanges' documentation has them.
+KNOWN = {
+    "coinbase": '{"time":"2024-02-08T12:00:00Z","trade_id":7,"price":"10.00","size":"0.01","side":"sell"}',
+    "binance": '{"id":7,"price":"10.0","qty":"1.0","quoteQty":"10.0","time":1707393600000,"isBuyerMaker":true,'
+    '"isBestMatch":true}',
+    "kraken": '["10.0","1.0",1707393600.1234567,"b","l","",7]',
+}
+
+
+def found_in(exchange: Exchange, payload: str, when: int | None = NOW) -> dict[Change, str | None]:
+    return dict(changes(exchange, payload, when))
+
+
+@pytest.mark.parametrize("source", KNOWN)
+def test_what_the_documentation_shows_is_no_drift(source: str) -> None:
+    assert found_in(EXCHANGES[source], KNOWN[source]) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("binance", "binance/trades/2020-10-26_BTCUSDT_limit1000.json"),
+        ("binance", "binance/trades/2026-04-07_BTCUSDT_trunc5.json"),
+        ("coinbase", "coinbase/trades/2016-05-12_btc-usd_paged/page00.json"),
+        ("coinbase", "coinbase/trades/2018-04-13_btc-usd_p1.json"),
+        ("kraken", "kraken/trades/2019-05-15_BCHEUR.json"),
+        ("kraken", "kraken/trades/2025-11-10_XBTUSDT_tradeid.json"),
+    ],
+)
+def test_what_the_exchanges_have_sent_in_ten_years_is_no_drift(recorded: Path, source: str, path: str) -> None:
+    rows = json.loads((recorded / path).read_text())
+    if source == "kraken":
+        (rows,) = (listed for pair, listed in rows["result"].items() if pair != "last")
+    when = datetime(int(path.split("/")[2][:4]), 1, 2, tzinfo=UTC)
+    for row in rows:
+        assert found_in(EXCHANGES[source], json.dumps(row), int(when.timestamp() * 1e6)) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new", "change", "value"),
+    [
+        ("coinbase", "}", ',"maker_fee":"0.01"}', Change("maker_fee", "new", None, "string"), '"0.01"'),
+        ("coinbase", "}", ',"flags":[1,2]}', Change("flags", "new", None, "array"), "[1, 2]"),
+        ("coinbase", '"10.00"', "10.00", Change("price", "retyped", "string", "number"), "10.0"),
+        ("coinbase", '"trade_id":7', '"trade_id":"7"', Change("trade_id", "retyped", "integer", "string"), '"7"'),
+        ("binance", ',"isBestMatch":true', "", Change("isBestMatch", "missing", "boolean", None), None),
+        ("binance", 'Match":true', 'Match":null', Change("isBestMatch", "missing", "boolean", "null"), None),
+        ("kraken", ",7]", ',7,"x"]', Change("[7]", "new", None, "string"), '"x"'),
+        ("kraken", '"l"', "3", Change("order_type", "retyped", "string", "integer"), "3"),
+        ("kraken", ",7]", "]", Change("trade_id", "missing", "integer", None), None),
+    ],
+)
+def test_a_change_is_told_with_its_types_and_its_value(
+    source: str, old: str, new: str, change: Change, value: str | None
+) -> None:
+    assert found_in(EXCHANGES[source], KNOWN[source].replace(old, new)) == {change: value}
+
+
+def test_a_field_that_older_trades_lack_is_missed_in_newer_ones_only() -> None:
+    without = KNOWN["binance"].replace('"quoteQty":"10.0",', "")
+    missing = Change("quoteQty", "missing", "string", None)
+    assert found_in(BINANCE, without) == {missing: None}
+    assert found_in(BINANCE, without, int(datetime(2018, 12, 31, tzinfo=UTC).timestamp() * 1e6)) == {}
+    assert found_in(BINANCE, without, None) == {}
+
+
+def test_a_whole_number_where_a_number_is_known_is_no_drift() -> None:
+    assert found_in(KRAKEN, KNOWN["kraken"].replace("1707393600.1234567", "1707393600")) == {}
+
+
+def test_what_was_made_here_of_an_archives_line_is_no_drift() -> None:
+    assert found_in(KRAKEN, '{"time":"1381095255","price":"122.0","volume":"0.1","_archive":"XBTUSD.csv"}') == {}
+
+
+class Other(type(COINBASE)):  # type: ignore[misc]
+    untaken = frozenset({"maker_fee"})
+
+
+def test_a_field_that_the_connector_leaves_in_the_payload_is_no_drift() -> None:
+    assert found_in(Other(), KNOWN["coinbase"].replace("}", ',"maker_fee":"0.01"}')) == {}
+
+
+def page_of(*payloads: str, rejected: tuple[str, ...] = ()) -> Page:
+    times = ["2024-02-08T12:00:00Z"] * len(payloads)
+    columns = {"time": times, "_raw_payload": list(payloads)}
+    return Page(columns, [Rejected("no trade", payload) for payload in rejected], "7")
+
+
+def with_field(name: str, value: str = '"1.5"') -> str:
+    return KNOWN["coinbase"].replace("}", f',"{name}":{value}}}')
+
+
+def ledger(lake: Lake) -> dict[tuple[str, str], tuple[int, int]]:
+    """(count, looked at) by stream and field."""
+    rows = lake.partition(DRIFT, "coinbase")
+    return {(row["stream"], row["field"]): (row["count"], row["looked_at"]) for row in rows}
+
+
+def test_counts_of_runs_add_up_and_payloads_without_the_change_count_as_looked_at(lake: Lake) -> None:
+    plain, drifting = KNOWN["coinbase"], with_field("fee")
+    for pages in ([page_of(plain), page_of(drifting, plain, drifting)], [page_of(drifting)], [page_of(plain, plain)]):
+        watch = Watch(COINBASE)
+        for page in pages:
+            watch.page("BTC-USD", page)
+        watch.page("ETH-USD", page_of(plain))
+        watch.settle(lake)
+    # Of a page the first and the last trade are looked at; what was before the first finding does not count.
+    assert ledger(lake) == {("BTC-USD", "fee"): (3, 5)}
+    (row,) = lake.partition(DRIFT, "coinbase")
+    assert row["first_seen"] < row["last_seen"]
+    assert row["samples"] == '["1.5"]'
+
+
+def test_a_row_that_is_no_trade_is_looked_at_too(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(rejected=(KNOWN["coinbase"].replace('"10.00"', "{}"),)))
+    watch.settle(lake)
+    (finding,) = findings(lake, COINBASE)
+    assert finding.change == Change("price", "retyped", "string", "object")
+
+
+def test_writers_at_once_lose_no_count(make_lake: Callable[..., Lake]) -> None:
+    def run() -> None:
+        watch = Watch(COINBASE)
+        watch.page("BTC-USD", page_of(with_field("fee")))
+        watch.settle(make_lake())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ledger(make_lake()) == {("BTC-USD", "fee"): (4, 4)}
+
+
+def test_a_feed_whose_keys_are_ids_fills_neither_the_ledger_nor_the_console(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    for run in range(2):
+        watch = Watch(COINBASE)
+        for number in range(MOST + 20):
+            watch.page("BTC-USD", page_of(with_field(f"id{run}_{number}", f'"{"x" * 1000}"')))
+        watch.settle(lake)
+    rows = lake.partition(DRIFT, "coinbase")
+    assert len(rows) == MOST
+    assert all(len(row["samples"]) < 300 for row in rows)
+    assert len(max(caplog.messages, key=len)) < 500
+
+
+def test_a_drift_that_is_long_over_costs_and_says_nothing_more(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("fee")))
+    watch.settle(lake)
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    lake.update_partition(DRIFT, "coinbase", lambda rows: [{**row, "last_seen": long_ago} for row in rows])
+    lake.ensure(COINBASE.raw_table)
+    assert status(lake).warnings == []
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(KNOWN["coinbase"]))
+    watch.settle(lake)
+    assert ledger(lake) == {("BTC-USD", "fee"): (1, 1)}
+
+
+def test_without_drift_there_is_no_ledger(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(KNOWN["coinbase"]))
+    watch.settle(lake)
+    assert lake.find(DRIFT.name) is None
+
+
+def test_a_drift_is_a_warning_once_and_said_again_quietly(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        watch = Watch(COINBASE)
+        watch.page("BTC-USD", page_of(with_field("fee")))
+        watch.settle(lake)
+    first, again = [r for r in caplog.records if r.name == "schemahub_lib.quality.drift"]
+    assert (first.levelno, again.levelno) == (logging.WARNING, logging.INFO)
+    assert first.message == again.message
+    assert "fee is new (string)" in first.message
+    assert "schemahub mappings drift coinbase" in first.message
+
+
+@pytest.fixture
+def feed() -> Iterator[Simulator]:
+    with Simulator(seed=3, now=NOON, speed=0, trade_rate=0.2, rate_limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def fed(make_lake: Callable[..., Lake], feed: Simulator) -> Lake:
+    return make_lake(**{f"SCHEMAHUB_{name.upper()}_URL": url for name, url in feed.urls.items()})
+
+
+def ingest(lake: Lake, source: str) -> None:
+    options = IngestOptions(products=[PRODUCT[source]], since=NOON - timedelta(minutes=5))
+    with Progress(live=False) as progress:
+        (report,) = run_ingest(lake, [EXCHANGES[source]], options, "run", progress)
+    assert report.status == "ok"
+    assert report.quarantined == 0
+
+
+@pytest.mark.parametrize("source", PRODUCT)
+def test_a_feed_as_it_always_was_leaves_no_trace(fed: Lake, source: str) -> None:
+    ingest(fed, source)
+    assert fed.find(DRIFT.name) is None
+    assert status(fed).warnings == []
+
+
+DRIFTING = [
+    ("coinbase", "new-field", "maker_fee", "new"),
+    ("binance", "new-field", "maker_fee", "new"),
+    ("kraken", "new-field", "[7]", "new"),
+    ("binance", "missing-field", "isBestMatch", "missing"),
+    ("coinbase", "retyped-field", "price", "retyped"),
+    ("binance", "retyped-field", "price", "retyped"),
+    ("kraken", "retyped-field", "price", "retyped"),
+]
+
+
+@pytest.mark.parametrize(("source", "fault", "field", "kind"), DRIFTING)
+def test_ingest_notices_a_feed_that_drifts_and_goes_on(
+    fed: Lake, feed: Simulator, source: str, fault: str, field: str, kind: str
+) -> None:
+    ingest(fed, source)
+    feed.set_faults({fault: 1})
+    feed.advance(120)
+    ingest(fed, source)
+    (finding,) = findings(fed, EXCHANGES[source])
+    assert (finding.stream, finding.change.field, finding.change.kind) == (PRODUCT[source], field, kind)
+    (warning,) = status(fed).warnings
+    assert f"{source}: payloads differ" in warning
+    assert field in warning
+
+
+def test_history_and_landed_objects_are_looked_at_as_well(
+    fed: Lake, feed: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed.set_faults({"new-field": 1})
+    options = BackfillOptions(products=["BTC-USD"], since=NOON - timedelta(minutes=5))
+    with Journey(live=False) as journey:
+        backfill_raw(fed, COINBASE, options, "run", journey, threading.Event())
+    assert [f.change.field for f in findings(fed, COINBASE)] == ["maker_fee"]
+
+    landing = Landing(LocalStore.make(str(tmp_path / "objects")), default_prefix("binance"))
+    batch = MicrobatchOptions(products=["BTCUSDT"], cold_start_window=datetime.now(UTC) - NOON + timedelta(minutes=5))
+    with Progress(live=False) as progress:
+        land_new(fed.settings, BINANCE, batch, landing, progress, threading.Event())
+        assert "binance: payloads differ from what is known of them: maker_fee is new (string)" in caplog.text
+        load(fed, BINANCE, landing.store, landing.prefix, [], "run", progress, threading.Event())
+    assert [f.change.field for f in findings(fed, BINANCE)] == ["maker_fee"]
+
+
+def proposal_of(lake: Lake, *payloads: str) -> Proposal:
+    watch = Watch(COINBASE)
+    for payload in payloads:
+        watch.page("BTC-USD", page_of(payload))
+    watch.settle(lake)
+    (proposal,) = proposals(lake, COINBASE)
+    return proposal
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "kind"),
+    [
+        (['"0.5"', '"1e-5"'], "DOUBLE", "NUMBER"),
+        (["0.5", "1"], "DOUBLE", "NUMBER"),
+        (["12"], "BIGINT", "INTEGER"),
+        (["-12"], "DOUBLE", "NUMBER"),
+        (["true", "false"], "BOOLEAN", "FLAG"),
+        (['"2024-02-08T12:00:00.5Z"'], "TIMESTAMP", "ISO8601"),
+        (['"12345678901234567890"'], "STRING", "TEXT"),  # an id: digits alone stay text
+        (['"maker"', '"0.5"'], "STRING", "TEXT"),
+        (['"maker"', "5"], "STRING", "TEXT"),
+        (["null", "true"], "BOOLEAN", "FLAG"),
+    ],
+)
+def test_a_new_field_is_proposed_in_the_narrowest_type_that_takes_its_values(
+    lake: Lake, values: list[str], column: str, kind: str
+) -> None:
+    proposal = proposal_of(lake, *(with_field("extraField", value) for value in values))
+    assert proposal.addition is not None
+    assert (proposal.addition.column.name, proposal.addition.column.type) == ("extra_field", column)
+    assert proposal.declared_as == kind
+    assert proposal.alter is not None
+    assert " ".join(proposal.alter.split()).startswith(
+        f"ALTER TABLE schemahub.schemahub.raw_coinbase_trades ADD COLUMN extra_field {column}"
+    )
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        with_field("nested", '{"a":1}'),
+        with_field("listed", "[1]"),
+        with_field("nothing", "null"),
+        with_field("x'); DROP TABLE y; --"),
+        with_field("ключ"),
+    ],
+)
+def test_what_no_column_can_hold_or_be_called_stays_in_the_payload(lake: Lake, payload: str) -> None:
+    proposal = proposal_of(lake, payload)
+    assert (proposal.addition, proposal.alter, proposal.declared_as) == (None, None, None)
+    assert "stays in raw_coinbase_trades._raw_payload" in proposal.advice
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+sly = ["price", "a--b", "x\n--- a/y\n+++ b/y", "select", "_raw_payload"]
+keys = st.text(min_size=1, max_size=8) | st.sampled_from(sly)
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return Lake(Settings.load(warehouse=str(tmp_path_factory.mktemp("fuzz")), environment={}))
+
+
+@given(extra=st.dictionaries(keys, json_values, min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_feed_sends_is_counted_and_its_proposals_are_well_formed(
+    settled: Lake, extra: dict[str, object]
+) -> None:
+    settled.update_partition(DRIFT, "coinbase", lambda rows: [])
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(json.dumps(json.loads(KNOWN["coinbase"]) | extra)))
+    watch.settle(settled)
+    found = proposals(settled, COINBASE)
+    assert len(found) <= len(extra)
+    for proposal in found:
+        if proposal.alter is not None:
+            (statement,) = sqlglot.parse(proposal.alter, dialect="spark")
+            assert isinstance(statement, exp.Alter)
+    (spec,) = mappings_for(settled, "trades_unified", ["coinbase"])
+    made = {patch.name: patch.text for patch in patches(settled, COINBASE, spec, found)}
+    raw = made.get("coinbase-raw.patch", "")
+    touched = [line for line in raw.splitlines() if line.startswith(("--- ", "+++ "))]
+    assert touched in ([], [f"--- a/{CONNECTOR}", f"+++ b/{CONNECTOR}"])
+
+
+@pytest.mark.parametrize("field", ["product_id", "select"])
+def test_a_new_field_called_like_a_column_or_a_word_of_sql_gets_another_name(lake: Lake, field: str) -> None:
+    proposal = proposal_of(lake, with_field(field))
+    assert proposal.addition is not None
+    assert (proposal.addition.column.name, proposal.addition.path) == (f"payload_{field}", f"$.{field}")
+
+
+def aged(lake: Lake, **changed: object) -> Proposal:
+    """The proposal, when the ledger's only row has other figures."""
+    lake.update_partition(DRIFT, "coinbase", lambda rows: [{**row, **changed} for row in rows])
+    (proposal,) = proposals(lake, COINBASE)
+    return proposal
+
+
+def test_confidence_follows_how_often_how_long_and_how_uniformly_it_was_seen(lake: Lake) -> None:
+    assert proposal_of(lake, with_field("fee")).confidence == "low"
+    often = {"count": 40, "looked_at": 40}
+    assert aged(lake, **often).confidence == "medium"
+    assert aged(lake, **often, first_seen=datetime.now(UTC) - timedelta(days=3)).confidence == "high"
+    assert aged(lake, count=15, looked_at=40).confidence == "low"
+    both = proposal_of(lake, with_field("fee", "5"))
+    assert both.confidence == "low"
+    assert "as integer and string" in both.evidence
+
+
+def test_a_required_field_that_is_gone_and_one_that_cannot_be_read_say_where_their_trades_are(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(rejected=(KNOWN["coinbase"].replace(',"side":"sell"', ""),)))
+    watch.page("BTC-USD", page_of(rejected=(KNOWN["coinbase"].replace('"0.01"', "[]"),)))
+    watch.settle(lake)
+    side, size = proposals(lake, COINBASE)
+    assert [side.field, size.field] == ["side", "size"]
+    for proposal in (side, size):
+        assert "schemahub_quarantine" in proposal.advice
+        assert proposal.declared_as is None
+
+
+@pytest.mark.parametrize("source", PRODUCT)
+def test_patches_are_taken_by_git_and_make_what_was_proposed(
+    fed: Lake, feed: Simulator, source: str, tmp_path: Path
+) -> None:
+    exchange = EXCHANGES[source]
+    for fault in ("new-field", "retyped-field"):
+        feed.set_faults({fault: 1})
+        feed.advance(60)
+        ingest(fed, source)
+    (spec,) = mappings_for(fed, "trades_unified", [source])
+    made = patches(fed, exchange, spec, proposals(fed, exchange))
+    assert [patch.name for patch in made] == [f"{source}-raw.patch", f"{source}-unified.patch"]
+    copied = [f"schemahub_lib/exchanges/{source}.py", "schemahub_lib/schemas.py", f"mappings/{source}_trades.yaml"]
+    for name in copied:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for patch in made:
+        (tmp_path / patch.name).write_text(patch.text)
+        subprocess.run(["git", "apply", patch.name], cwd=tmp_path, check=True)
+    connector, schemas, mapping = ((tmp_path / name).read_text() for name in copied)
+    name = "member_7" if source == "kraken" else "maker_fee"
+    assert f'Column("{name}", "DOUBLE"' in connector
+    assert f'"{name}", NUMBER, optional=True, since=datetime(' in connector
+    assert 'Field("price", "price", NUMBER, json="number")' in connector
+    assert f'Column("{name}", "DOUBLE"' in schemas
+    assert f"  {name}: {name}\n" in mapping
+    compile(connector, copied[0], "exec")
+
+
+def test_a_mapping_gets_its_lines_however_it_is_written() -> None:
+    added = [Column("fee", "DOUBLE"), Column("flag", "BOOLEAN")]
+    block = "source: a\nmappings:\n    x: y   # why\n    z: w\n# the rest\nconstants: {}\n"
+    assert mapped(block, added) == block.replace("z: w\n", "z: w\n    fee: fee\n    flag: flag\n")
+    flow = "mappings: {x: y, z: w}  # all\nsource: a\n"
+    assert mapped(flow, added) == flow.replace("z: w", "z: w, fee: fee, flag: flag")
+
+
+def patched(lake: Lake, exchange: Exchange = COINBASE) -> str:
+    """What the connector's patch adds."""
+    patch = patches(lake, exchange, None, proposals(lake, exchange))[0]
+    return "\n".join(line[1:].strip() for line in patch.text.splitlines() if line.startswith("+") and line[1] != "+")
+
+
+def test_fields_that_would_be_called_alike_get_names_of_their_own(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("makerFee"), with_field("maker_fee"), with_field("maker-fee")))
+    watch.page("BTC-USD", page_of(with_field("maker_fee")))
+    watch.settle(lake)
+    columns = [proposal.addition.column.name for proposal in proposals(lake, COINBASE) if proposal.addition]
+    assert columns == ["maker_fee", "payload_maker_fee", "payload_payload_maker_fee"]
+    assert patched(lake).count("Column(") == 3
+
+
+def test_a_field_of_whole_and_other_numbers_is_declared_as_a_number(lake: Lake) -> None:
+    watch = Watch(COINBASE)
+    watch.page("BTC-USD", page_of(with_field("fee", "1"), with_field("fee", "0.5")))
+    watch.settle(lake)
+    assert 'Field("fee", "fee", NUMBER, optional=True' in patched(lake)
+    assert 'json="number")' in patched(lake)
+
+
+class Declared(type(COINBASE)):  # type: ignore[misc]
+    fields = (*COINBASE.fields[:1], Field("price", "price", NUMBER, json="number"), *COINBASE.fields[2:])
+
+
+def test_a_field_that_is_retyped_again_is_declared_once() -> None:
+    source = 'fields = (\n    Field("price", "price", NUMBER, json="number", optional=True),\n)\n'
+    (call,) = ast.parse(source).body[0].value.elts  # type: ignore[attr-defined]
+    assert _sent_as(source, call, "string") == source.replace('"number"', '"string"')
+    assert found_in(Declared(), KNOWN["coinbase"]) == {Change("price", "retyped", "number", "string"): '"10.00"'}
+
+
+class Wider(type(KRAKEN)):  # type: ignore[misc]
+    fields = (*KRAKEN.fields, Field("[8]", "member_8", NUMBER, optional=True))
+
+
+def test_members_of_an_array_are_known_by_their_place() -> None:
+    assert found_in(Wider(), KNOWN["kraken"].replace(",7]", ',7,"0.1","0.2"]')) == {
+        Change("[7]", "new", None, "string"): '"0.1"'
+    }
+
+
+def test_without_a_mapping_there_is_the_connectors_patch(lake: Lake) -> None:
+    proposal = proposal_of(lake, with_field("maker_fee"))
+    (patch,) = patches(lake, COINBASE, None, [proposal])
+    assert patch.name == "coinbase-raw.patch"
+
+
+def test_a_finding_is_closed_once_the_connector_knows_of_it(lake: Lake) -> None:
+    proposal_of(lake, with_field("maker_fee"))
+    assert findings(lake, Other()) == []
+
+
+def test_the_samples_of_a_finding_are_few(lake: Lake) -> None:
+    proposal = proposal_of(lake, *(with_field("fee", str(number)) for number in range(20)))
+    assert len(proposal.samples) == 5
+    assert proposal.count == 20
