@@ -25,6 +25,7 @@ from schemahub_lib.schemas import TRADES_UNIFIED, Table
 if TYPE_CHECKING:
     pass
 
+pytestmark = pytest.mark.spark
 PlanOf = Callable[[str], str]
 EXAMPLES = int(os.environ.get("SCHEMAHUB_FUZZ", "300"))
 HOSTILE = st.sampled_from(
