@@ -20,7 +20,7 @@ from schemahub_lib.schemas import RAW_COMMON
 KEY = Credentials("the-key", base64.b64encode(b"a secret of the test").decode(), "the-passphrase")
 NOW = 1775571561.875
 # Modules beside the connectors.
-SHARED = {"__init__", "base", "rows", "fields"}
+SHARED = {"__init__", "base", "rows", "fields", "windows"}
 
 
 def test_every_connectors_module_is_registered_by_its_name():
