@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.simulator.listings import VENUES
 
 KINDS = {
     "500": "the exchange's own internal error",
@@ -19,8 +20,7 @@ KINDS = {
     "malformed-row": "one number in a page of trades is not a number",
     "stale": "the stream's previous page of trades once more",
 }
-EXCHANGES = ("coinbase", "binance", "kraken")
-FAULT = re.compile(rf"(?:({'|'.join(EXCHANGES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
+FAULT = re.compile(rf"(?:({'|'.join(VENUES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
 
 
 @dataclass(frozen=True)
