@@ -36,6 +36,7 @@ VENUES = {
         Venue("coinbase", "{code}-USD", 4.0, (40, 100), 0.3e-4, "USD", 0),
         Venue("binance", "{code}USDT", 20.0, (0, 0), 0.15e-4, "USDT", 0),
         Venue("kraken", "{kraken_pair}", 1.5, (60, 110), 0.6e-4, "USD", 3),
+        Venue("okx", "{code}-USDT", 2.5, (20, 60), 0.2e-4, "USDT", 0),
     )
 }
 
@@ -63,17 +64,18 @@ class Asset:
 
 ASSETS = (
     Asset("BTC", "Bitcoin", 45_000, 0.4, 8e-5, 1.0, 0.02, 2, 7, 1, "XXBT", "XBT", "XXBTZUSD",
-          {"coinbase": "2014-12-01", "binance": "2017-08-17", "kraken": "2013-10-06"}),
+          {"coinbase": "2014-12-01", "binance": "2017-08-17", "kraken": "2013-10-06", "okx": "2017-11-30"}),
     Asset("ETH", "Ether", 2_450, 0.3, 1e-4, 0.7, 0.3, 2, 4, 2, "XETH", "ETH", "XETHZUSD",
-          {"coinbase": "2016-05-18", "binance": "2017-08-17", "kraken": "2015-08-07"}),
+          {"coinbase": "2016-05-18", "binance": "2017-08-17", "kraken": "2015-08-07", "okx": "2017-11-30"}),
     Asset("SOL", "Solana", 100, 0.2, 1.4e-4, 0.4, 5, 2, 3, 2, "SOL", "SOL", "SOLUSD",
-          {"coinbase": "2021-06-17", "binance": "2020-08-11", "kraken": "2021-06-17"}),
+          {"coinbase": "2021-06-17", "binance": "2020-08-11", "kraken": "2021-06-17", "okx": "2020-09-30"}),
     Asset("DOGE", "Dogecoin", 0.08, 0.1, 1.4e-4, 0.1, 900, 5, 0, 7, "XXDG", "XDG", "XDGUSD",
-          {"coinbase": "2021-06-03", "binance": "2019-07-05", "kraken": "2019-12-20"}),
+          {"coinbase": "2021-06-03", "binance": "2019-07-05", "kraken": "2019-12-20", "okx": "2019-07-23"}),
     Asset("XTZ", "Tezos", 1.0, 0.0, 1.2e-4, 0.002, 60, 3, 1, 4, "XTZ", "XTZ", "XTZUSD",
-          {"coinbase": "2019-08-06", "binance": "2019-09-24", "kraken": "2018-10-02"}),
+          {"coinbase": "2019-08-06", "binance": "2019-09-24", "kraken": "2018-10-02", "okx": "2018-09-25"}),
     Asset("MIR", "Mirror Protocol", 0.2, -0.3, 1.8e-4, 0.004, 90, 4, 2, 4, "MIR", "MIR", "MIRUSD",
-          {"coinbase": "2021-05-25", "binance": "2021-04-19", "kraken": "2021-06-15"}, delisted="2022-11-30"),
+          {"coinbase": "2021-05-25", "binance": "2021-04-19", "kraken": "2021-06-15", "okx": "2021-04-30"},
+          delisted="2022-11-30"),
 )  # fmt: skip
 
 

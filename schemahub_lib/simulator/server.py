@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from schemahub_lib.errors import UsageError
-from schemahub_lib.simulator import binance, coinbase, kraken
+from schemahub_lib.simulator import binance, coinbase, kraken, okx
 from schemahub_lib.simulator.api import Api
 from schemahub_lib.simulator.clock import Clock, iso
 from schemahub_lib.simulator.exchange_server import ExchangeServer
@@ -31,6 +31,7 @@ APIS: dict[str, tuple[type[Api], Dialect]] = {
     "coinbase": (coinbase.Coinbase, coinbase.DIALECT),
     "binance": (binance.Binance, binance.DIALECT),
     "kraken": (kraken.Kraken, kraken.DIALECT),
+    "okx": (okx.Okx, okx.DIALECT),
 }
 SHUTDOWN_SECONDS = 0.1  # for answers on their way when the simulator closes
 
