@@ -62,6 +62,7 @@ class Okx(NewestFirst):
 
     fields = (
         Field("tradeId", "trade_id", INTEGER),
+        Field("instId", "inst_id", TEXT),
         Field("px", "px", NUMBER),
         Field("sz", "sz", NUMBER),
         Field("ts", "ts", EPOCH_MS_OR_US),
