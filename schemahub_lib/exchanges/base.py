@@ -90,6 +90,7 @@ class Exchange(ABC):
     symbol_column: ClassVar[str]
     time_column: ClassVar[str]
     tickers: ClassVar[Mapping[str, str]] = {}  # common tickers of the assets that the exchange calls otherwise
+    separator: ClassVar[str] = ""  # between a symbol's base and quote
     quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
     archive: ClassVar[Archive | None] = None  # its bulk files, where it publishes any
 
@@ -158,6 +159,10 @@ class Exchange(ABC):
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         """Base and quote, in common tickers, of a symbol that no product list has any more; None when unsure."""
+        if self.separator:
+            base, _, quote = symbol.partition(self.separator)
+            sure = base and quote and self.separator not in quote  # of three parts are contracts: BTC-USDT-SWAP
+            return (self.ticker(base), self.ticker(quote)) if sure else None
         for quote in sorted(self.quote_assets, key=len, reverse=True):
             if symbol.endswith(quote) and symbol != quote:
                 return self.ticker(symbol.removesuffix(quote)), self.ticker(quote)

@@ -37,6 +37,7 @@ class Coinbase(NewestFirst):
     id_column = "trade_id"
     symbol_column = "product_id"
     time_column = "time"
+    separator = "-"
     tickers = {"CGLD": "CELO"}  # noqa: RUF012 - a constant of the class
     raw_table = Table(
         "raw_coinbase_trades",
@@ -76,12 +77,6 @@ class Coinbase(NewestFirst):
         status = item.get("status", "online")
         base, quoted = self.ticker(item["base_currency"]), self.ticker(item["quote_currency"])
         return Product(item["id"], base, quoted, status, tradable=status == "online")
-
-    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
-        base, dash, quoted = symbol.partition("-")
-        if not (base and dash and quoted) or "-" in quoted:
-            return None
-        return self.ticker(base), self.ticker(quoted)
 
     def page_request(self, product: str, before: int | None = None, after: int = 0) -> Request:
         product = product.upper()

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from schemahub_lib.exchanges import rows
-from schemahub_lib.exchanges.base import Product, Verdict, ask, ask_until_believed, status_trouble
+from schemahub_lib.exchanges.base import Product, ask, ask_until_believed, status_trouble
 from schemahub_lib.exchanges.fields import EPOCH_MS_OR_US, INTEGER, NUMBER, TEXT, Field, one_of, since_epoch
 from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.exchanges.windows import NewestFirst, Window
@@ -42,6 +42,7 @@ class Okx(NewestFirst):
     id_column = "trade_id"
     symbol_column = "inst_id"
     time_column = "ts"
+    separator = "-"
     tickers = {"AE": "AET"}  # noqa: RUF012 - a constant of the class
     raw_table = Table(
         "raw_okx_trades",
@@ -86,12 +87,6 @@ class Okx(NewestFirst):
         base, quoted = self.ticker(item["baseCcy"]), self.ticker(item["quoteCcy"])
         return Product(item["instId"], base, quoted, status, tradable=status == "live")
 
-    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
-        base, dash, quoted = symbol.partition("-")
-        if not (base and dash and quoted) or "-" in quoted:
-            return None  # of three parts or more are contracts: BTC-USDT-SWAP
-        return self.ticker(base), self.ticker(quoted)
-
     def page_request(self, product: str, before: int | None = None, after: int = 0) -> Request:
         params: dict[str, str | int] = {"instId": product, "limit": self.page_size}
         if before is not None:
@@ -112,14 +107,10 @@ class Okx(NewestFirst):
         request = self.page_request(product, before=-(-since // 1000))
         request = replace(request, params={**request.params, "type": BY_TIME})
         another = replace(request, params={**request.params, "limit": self.page_size - 1})
-
-        def judge(window: Window) -> Verdict:
-            return "doubtful"  # nothing in a page tells that it is the right one
-
-        def newest(window: Window) -> int:
-            return window.newest
-
-        page = yield from ask_until_believed(self, request, self.read_window, judge, another, newest)
+        # Nothing in a page tells that it is the right one, so two are asked for.
+        page = yield from ask_until_believed(
+            self, request, self.read_window, lambda window: "doubtful", another, lambda window: window.newest
+        )
         while page.ids:
             times = self.times(page)
             young = [number for number, time in times if time >= since]
@@ -127,6 +118,12 @@ class Okx(NewestFirst):
                 return young[0] - 1 if young else page.newest
             page = yield from self.window(product, before=page.oldest, top=page.oldest - 1)
         return 0
+
+    def count(self, product: str, low: int, high: int) -> Flow[int | None]:
+        # Ids count all trades there ever were, but the oldest are not told any more.
+        oldest = yield from self.window(product, low - 1, low + self.page_size)
+        first = oldest.ids[0] if oldest.ids else (yield from self.next_id(product, low - 1, high))
+        return high - first + 1
 
     def _data(self, response: Response, expected: str) -> list[rows.Row]:
         body = self.parse(response, 1, expected)

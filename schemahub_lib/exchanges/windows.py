@@ -77,7 +77,7 @@ class NewestFirst(Exchange):
             if not window.ids:
                 if last + self.page_size >= head.oldest:
                     return  # the head is not visible yet where this answer came from: the next run fetches it
-                last = (yield from self._next_id(product, last, head.oldest)) - 1
+                last = (yield from self.next_id(product, last, head.oldest)) - 1
                 continue
             kept, ended = self.upto(window.rows, until)
             last = window.ids[len(kept)] - 1 if ended else window.ids[-1]
@@ -110,7 +110,7 @@ class NewestFirst(Exchange):
                 yield self.page(window.rows, product, str(before - 1))
             low = before
             if not window.ids and before < newest.oldest:
-                low = yield from self._next_id(product, before - 1, newest.oldest)
+                low = yield from self.next_id(product, before - 1, newest.oldest)
         if newest.ids:
             yield self.page(newest.rows, product, str(high))
 
@@ -153,7 +153,7 @@ class NewestFirst(Exchange):
         ids = [number for part in parts for number in part.ids]
         return Window(joined([part.rows for part in parts]), ids)
 
-    def _next_id(self, product: str, after: int, known: int) -> Flow[int]:
+    def next_id(self, product: str, after: int, known: int) -> Flow[int]:
         """The first id above `after`, where a whole window of ids was skipped: found by halving, not by walking."""
         low, high = after + self.page_size, known  # nothing up to low, and high exists
         while True:

@@ -114,6 +114,12 @@ def test_a_start_before_what_is_kept_begins_with_the_oldest_trade_there_is(drive
     assert len(driven.requests) < 70
 
 
+def test_what_is_not_kept_is_not_counted(drive):
+    kept = range(700_000_000, 700_000_250)
+    assert drive(EXCHANGE.count("BTC-USDT", 1, 700_000_199), answer=server(kept)).value == 200
+    assert drive(EXCHANGE.count("BTC-USDT", 700_000_100, 700_000_199), answer=server(kept)).value == 100
+
+
 @pytest.mark.parametrize("text", ["[]", '{"code":"0","msg":""}', '{"code":"0","data":{}}', "null", "oops"])
 def test_an_answer_of_another_shape_is_refused_and_named(drive, text):
     with pytest.raises(UnexpectedResponse, match="okx BTC-USDT /api/v5/market/history-trades: expected data: an array"):
