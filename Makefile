@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Files side by side on two cores; each worker has a Spark of its own.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # Nothing here may depend on how the caller's shell is set up.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -46,16 +48,16 @@ dev: $(VENV)/.dev
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 
 test: dev ## the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: dev ## the tests that start no JVM and no second process
-	$(BIN)/python -m pytest -q -m "not spark and not slow"
+	$(PYTEST) -q -m "not spark and not slow"
 
 check: dev ## lint, formatting, types and the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not spark and not slow"
+	$(PYTEST) -q -m "not spark and not slow"
 
 coverage: dev ## line and branch coverage, as HTML in htmlcov/
 	$(BIN)/coverage erase

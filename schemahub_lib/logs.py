@@ -31,5 +31,6 @@ def set_up_logging(style: Literal["text", "json"] | str, *, verbose: bool = Fals
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it warns of every commit it has to try twice
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs a Ctrl-C as an error, with a traceback
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.getLogger("schemahub_lib").setLevel(level)

@@ -29,7 +29,7 @@ def show_publishes(publishes: Sequence[Publish], limit: int) -> None:
                 p.snapshot_id,
                 p.operation,
                 p.run_id,
-                f"{p.added_rows:,}",
+                "?" if p.added_rows is None else f"{p.added_rows:,}",
                 f"{p.total_rows:,}",
                 f"{p.files:,}",
                 "rolled back" if p.rolled_back else "head" if place == 0 else "",
@@ -54,7 +54,8 @@ def show_rollback(plan: Rollback) -> None:
         ("come back to", plan.return_publishes, plan.return_rows),
     ):
         if count:
-            click.echo(f"{_many(count, 'publish', 'publishes')} with {_many(rows, 'row')} {verb} {plan.table}")
+            with_rows = f"with {_many(rows, 'row')}" if rows >= 0 else f"that took out {_many(-rows, 'row')}"
+            click.echo(f"{_many(count, 'publish', 'publishes')} {with_rows} {verb} {plan.table}")
     if plan.streams:
         show_table(
             "streams, whose watermark and coverage go with the table:",
@@ -84,13 +85,11 @@ def show_rollback(plan: Rollback) -> None:
             told = "with none of the rows that vanish"
         click.echo(f"{merged.target} has merged up to snapshot {merged.snapshot_id}, {told}")
     for source in plan.sources:
-        if source.since_is == "there":
-            told = f"{_many(source.rows, 'row')} of {_many(source.snapshots, 'snapshot')} again"
-        else:
-            told = (
-                f"all {_many(source.rows, 'row')}, compared by key: snapshot {source.since}, up to which it was "
-                f"merged, is {source.since_is}"
-            )
+        told = f"{_many(source.rows, 'row')} of {_many(source.snapshots, 'snapshot')} again"
+        if source.since_is == "rolled back":
+            told += ", and takes out what that table lost when it was rolled back"
+        elif source.since_is == "expired":
+            told = f"all {_many(source.rows, 'row')}, compared by key: snapshot {source.since} is expired"
         click.echo(f"the next `run unify` reads {source.source}: {told}")
     for warning in plan.warnings:
         click.echo(f"warning: {warning}")

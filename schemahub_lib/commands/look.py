@@ -39,7 +39,7 @@ def query_command(options: Globals, sql: str, output: str, as_of: str | None, re
     from schemahub_lib.config import parse_time
     from schemahub_lib.pipeline.query import query
 
-    rows = query(options.lake(), sql, parse_time(as_of) if as_of else None, ref)
+    rows = query(options.lake(), sql, parse_time(as_of) if as_of is not None else None, ref)
     render.show_rows(rows, "json" if options.json else output)
 
 

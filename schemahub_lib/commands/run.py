@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemahub_lib.commands.base import Globals, command, live, main_group, names, period, product_names
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def run_unify_command(
         if full_refresh and not dry_run:
             report = run_refresh(lake, target, specs, run_id, progress)
         elif full_refresh or region != Region():
-            report = run_restate(lake, target, specs, region, run_id, progress, dry_run=dry_run)
+            part = None if full_refresh else region
+            report = run_restate(lake, target, specs, part, run_id, progress, dry_run=dry_run)
         else:
             report = run_unify(lake, target, specs, run_id, progress, dry_run=dry_run)
     _finish(options, lake, [report])
@@ -139,8 +140,15 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
     specs = mappings_for(lake, target, names(sources, "--sources"))
     exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
     _one_venue(ingest_options, exchanges, "give one source with --sources")
-    with Progress(live=live(options)) as progress:
-        reports = run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress)
+    reports: list[Report] = []
+    try:
+        with Progress(live=live(options)) as progress:
+            for report in run_pipeline(lake, exchanges, target, specs, ingest_options, new_run_id(), progress):
+                reports.append(report)
+    except SchemaHubError:
+        if reports:
+            _show(options, lake, reports)  # a unify that failed does not undo what was ingested
+        raise
     _finish(options, lake, reports)
 
 
@@ -176,12 +184,17 @@ def run_load_command(options: Globals, source: str, uri: str, products: str | No
         raise click.exceptions.Exit(code)
 
 
-def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
-    """Print what the run did, stop Spark, and exit with the code the outcome has."""
+def _show(options: Globals, lake: Lake, reports: list[Report]) -> None:
     from schemahub_lib import render
-    from schemahub_lib.pipeline.runs import exit_code
 
     lake.close()
     render.show_json(reports) if options.json else render.show_reports(reports)
+
+
+def _finish(options: Globals, lake: Lake, reports: list[Report]) -> None:
+    """Print what the run did, stop Spark, and exit with the code the outcome has."""
+    from schemahub_lib.pipeline.runs import exit_code
+
+    _show(options, lake, reports)
     if code := exit_code(reports):
         raise click.exceptions.Exit(code)

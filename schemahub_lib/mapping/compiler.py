@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlglot import exp
 
 from schemahub_lib.mapping.spec import ColumnMapping, Constant, MappingSpec
-from schemahub_lib.mapping.sql import aliased, differing, timestamp, to_sql
+from schemahub_lib.mapping.sql import aliased, differing, known, timestamp, to_sql
 from schemahub_lib.schemas import BY_PRODUCTS, BY_THE_RUN, INGEST_TS, SOURCE, Column, Table
 
 # Columns of a batch beside the target's: the raw table a row came from, its place among rows of its key (1: the trade),
@@ -17,7 +17,7 @@ from schemahub_lib.schemas import BY_PRODUCTS, BY_THE_RUN, INGEST_TS, SOURCE, Co
 FROM_SOURCE, RANK, DIFFERS = "_from", "_rank", "_differs"
 
 _ORDER, _FIRST = "_order", "_first"
-_RAW, _PRODUCTS = "r", "p"  # table aliases
+_RAW, _PRODUCTS, _INCREMENTS = "r", "p", "increments"  # table aliases
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,10 @@ def batch_sql(
         FROM_SOURCE,
         exp.alias_(exp.Window(this=exp.RowNumber(), **window), RANK),
         exp.alias_(exp.Window(this=exp.FirstValue(this=values), **window), _FIRST),
-    ).from_(union.subquery("increments"))
+    ).from_(union.subquery(_INCREMENTS))
     wanted = [] if where is None else [where]
     if keys_view is not None:
-        key = exp.Tuple(expressions=[exp.column(name) for name in target.key])
-        wanted.append(exp.In(this=key, query=exp.select(*target.key).from_(keys_view).subquery()))
+        wanted.append(known(target.key, _INCREMENTS, keys_view))
     if wanted:
         ranked = ranked.where(exp.or_(*wanted))
     differs = differing(

@@ -10,11 +10,12 @@ from sqlglot import exp
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.mapping.spec import Constant, MappingSpec
-from schemahub_lib.mapping.sql import aliased, differing, timestamp, to_sql
+from schemahub_lib.mapping.sql import aliased, differing, known, timestamp, to_sql
 from schemahub_lib.schemas import BY_THE_RUN, Table
 
 OP, FIRST_TS, LAST_TS = "_op", "_first_ts", "_last_ts"
 INSERT, CHANGE, REMOVE = "insert", "change", "remove"
+SYMBOL_COLUMNS = ("symbol", "canonical_symbol")  # as the venue spells it, and BASE-QUOTE
 _NEW, _OLD = "s", "t"
 _COPIES, _NUMBER = "_copies", "_number"
 
@@ -30,21 +31,30 @@ class Region:
     def condition(self, target: Table, specs: Sequence[MappingSpec]) -> exp.Expr:
         """On the target's columns, for the rows of these mappings alone. Raises UsageError when they do not tell
         theirs apart."""
-        first = target.key[0]
-        owners = [spec.by_target[first].origin for spec in specs]
-        if not all(isinstance(owner, Constant) for owner in owners):
-            raise UsageError(f"{first} is no constant of every mapping, so a part of {target.name} cannot be restated")
-        names = [owner.value for owner in owners if isinstance(owner, Constant)]
-        conditions: list[exp.Expr] = [exp.column(first).isin(*names)]
+        conditions: list[exp.Expr] = [owned(target, specs)]
         when = exp.column(target.time_column)
         if self.start is not None:
             conditions.append(when.copy() >= timestamp(self.start))
         if self.end is not None:
             conditions.append(when.copy() < timestamp(self.end))
         if self.symbols:
-            spelled = [name for name in ("symbol", "canonical_symbol") if name in target.column_names]
+            spelled = [name for name in SYMBOL_COLUMNS if name in target.column_names]
             conditions.append(exp.paren(exp.or_(*(exp.column(name).isin(*self.symbols) for name in spelled))))
         return exp.and_(*conditions)
+
+
+def owned(target: Table, specs: Sequence[MappingSpec]) -> exp.Expr:
+    """The rows of these mappings. Raises UsageError where they do not tell theirs apart."""
+    return exp.column(target.key[0]).isin(*sorted(owners(target, specs)))
+
+
+def owners(target: Table, specs: Sequence[MappingSpec]) -> set[str]:
+    """The constants in the key's first column by which mappings tell their rows apart. Raises UsageError without."""
+    first = target.key[0]
+    origins = [spec.by_target[first].origin for spec in specs]
+    if not all(isinstance(origin, Constant) for origin in origins):
+        raise UsageError(f"{first} is no constant of every mapping, so a part of {target.name} cannot be restated")
+    return {str(origin.value) for origin in origins if isinstance(origin, Constant)}
 
 
 def touched_sql(target: Table, identifier: str, rows_view: str, region: exp.Expr) -> str:
@@ -63,10 +73,6 @@ def present_sql(target: Table, identifier: str, keys_view: str) -> str:
         return exp.Window(this=function, partition_by=[key.copy() for key in keys], **order)
 
     order = exp.Order(expressions=[exp.Ordered(this=exp.column(name)) for name in target.column_names])
-    wanted = exp.In(
-        this=exp.Tuple(expressions=[key.copy() for key in keys]),
-        query=exp.select(*target.key).from_(keys_view).subquery(),
-    )
     rows = (
         exp.select(
             *target.column_names,
@@ -76,7 +82,7 @@ def present_sql(target: Table, identifier: str, keys_view: str) -> str:
             exp.alias_(over(exp.RowNumber(), order=order), _NUMBER),
         )
         .from_(aliased(identifier, _OLD))
-        .where(wanted)
+        .where(known(target.key, _OLD, keys_view))
     )
     return to_sql(exp.select("*").from_(rows.subquery("present")).where(exp.column(_NUMBER).eq(1)))
 
@@ -84,12 +90,9 @@ def present_sql(target: Table, identifier: str, keys_view: str) -> str:
 def elsewhere_sql(target: Table, present_view: str, rows_view: str, region: exp.Expr) -> str:
     """The keys of which raw may have more than the region shows: those that are there now and raw has none of in the
     region, and those that are now outside of it."""
-    known = exp.In(
-        this=exp.Tuple(expressions=[exp.column(name) for name in target.key]),
-        query=exp.select(*target.key).from_(rows_view).subquery(),
-    )
     outside = exp.not_(exp.func("COALESCE", exp.paren(region), exp.false()))
-    return to_sql(exp.select(*target.key).from_(present_view).where(exp.or_(exp.not_(known), outside)))
+    lost = exp.not_(known(target.key, _OLD, rows_view))
+    return to_sql(exp.select(*target.key).from_(aliased(present_view, _OLD)).where(exp.or_(lost, outside)))
 
 
 def changes_sql(target: Table, rows_view: str, present_view: str) -> str:

@@ -13,6 +13,8 @@ from schemahub_lib.schemas import Column
 # much: a batch's time range is widened by it on both ends before it bounds a MERGE, and within it times are the same.
 TIME_RESOLUTION = timedelta(seconds=1)
 
+_KEYS = "k"  # a table alias
+
 
 def to_sql(statement: exp.Expr) -> str:
     """`statement` as indented Spark SQL."""
@@ -34,6 +36,13 @@ def aliased(identifier: str, alias: str) -> exp.Expr:
     return exp.alias_(table, alias, table=True)
 
 
+def known(key: Sequence[str], outer: str, keys_view: str) -> exp.Expr:
+    """Whether a row of `outer` has a key that is in a view of keys. Not an IN: within an OR, or negated, Spark compares
+    each row with every key of an IN."""
+    same = [exp.column(name, table=outer).eq(exp.column(name, table=_KEYS)) for name in key]
+    return exp.Exists(this=exp.select("1").from_(aliased(keys_view, _KEYS)).where(*same))
+
+
 def differing(
     columns: Sequence[Column],
     one: Callable[[str], exp.Expr],
@@ -45,7 +54,7 @@ def differing(
     for column in columns:
         a, b = one(column.name), other(column.name)
         if column.type == "TIMESTAMP" and tolerance:
-            apart = exp.Sub(this=_micros(a), expression=_micros(b))
+            apart = exp.Sub(this=micros(a), expression=micros(b))
             limit = exp.Literal.number(tolerance // timedelta(microseconds=1))
             found.append(exp.func("COALESCE", exp.GT(this=exp.Abs(this=apart), expression=limit), exp.true()))
         else:
@@ -53,5 +62,6 @@ def differing(
     return exp.or_(*found)
 
 
-def _micros(value: exp.Expr) -> exp.Expr:
+def micros(value: exp.Expr) -> exp.Expr:
+    """Microseconds since 1970 of a time: Spark hands times out in the session's zone, where some come twice a year."""
     return exp.func("UNIX_MICROS", value, dialect="spark")

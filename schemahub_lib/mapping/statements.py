@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from schemahub_lib.mapping.audits import broken_rows
 from schemahub_lib.mapping.compiler import DIFFERS, FROM_SOURCE, RANK
-from schemahub_lib.mapping.sql import TIME_RESOLUTION, aliased, differing, timestamp, to_sql
+from schemahub_lib.mapping.sql import TIME_RESOLUTION, aliased, differing, micros, timestamp, to_sql
 from schemahub_lib.schemas import BY_THE_RUN, Table
 
 MOST_RANGES = 64  # in one statement
@@ -36,11 +36,12 @@ class Bounds:
     max_id: str
 
     def on_whole_days(self) -> Bounds:
-        """The UTC days that the ranges touch."""
-        days = [(_midnight(start), _midnight(end) + _TO_THE_LAST) for start, end in self.ranges]
+        """The UTC days that the ranges touch, or would if they were an hour longer at each end."""
+        days = [(_midnight(start - _HOUR), _midnight(end + _HOUR) + _TO_THE_LAST) for start, end in self.ranges]
         return Bounds(joined(days, TIME_RESOLUTION), self.min_id, self.max_id)
 
 
+_HOUR = timedelta(hours=1)
 _TO_THE_LAST = timedelta(days=1) - timedelta(microseconds=1)
 
 
@@ -67,20 +68,20 @@ def joined(ranges: Iterable[Range], apart: timedelta = timedelta(0), most: int =
 def figures_sql(target: Table, batch_view: str, now: datetime) -> str:
     """By raw table and day, of a batch: rows `read`, `rows` of their own key, `versions` that differ from theirs, the
     first and last time and id, and for each audit of single rows how many break it."""
-    day = target.time_column
+    when = target.time_column
     is_trade = exp.column(RANK).eq(1)
     counted = {
         "rows": is_trade,
         "versions": exp.and_(exp.column(RANK) > 1, exp.column(DIFFERS)),
         **{name: exp.and_(is_trade, broken) for name, broken in broken_rows(target, now).items()},
     }
-    days = exp.func("DATE_TRUNC", exp.Literal.string("DAY"), exp.column(day), dialect="spark")
+    days = exp.func("DATE_TRUNC", exp.Literal.string("DAY"), exp.column(when), dialect="spark")
     select = exp.select(
         FROM_SOURCE,
         exp.alias_(exp.Count(this=exp.Star()), "read"),
         *(exp.alias_(exp.CountIf(this=condition), name) for name, condition in counted.items()),
-        exp.alias_(_micros(exp.Min(this=exp.column(day))), "min_ts"),
-        exp.alias_(_micros(exp.Max(this=exp.column(day))), "max_ts"),
+        exp.alias_(micros(exp.Min(this=exp.column(when))), "min_ts"),
+        exp.alias_(micros(exp.Max(this=exp.column(when))), "max_ts"),
         exp.alias_(exp.Min(this=exp.column(target.key[-1])), "min_id"),
         exp.alias_(exp.Max(this=exp.column(target.key[-1])), "max_id"),
     )
@@ -156,9 +157,10 @@ def found_sql(target: Table, identifier: str, batch_view: str, bounds: Bounds, i
 
 
 def contradicting_sql(target: Table, identifier: str, batch_view: str, bounds: Bounds, sources: Sequence[str]) -> str:
-    """The rows of a batch from some raw tables whose key is in `identifier` with other values, with FROM_SOURCE."""
+    """The rows of a batch from some raw tables whose key is in `identifier` with other values, with FROM_SOURCE and
+    RANK."""
     select = (
-        exp.select(*(exp.column(name, table=_OTHER) for name in (*target.column_names, FROM_SOURCE)))
+        exp.select(*(exp.column(name, table=_OTHER) for name in (*target.column_names, FROM_SOURCE, RANK)))
         .from_(aliased(batch_view, _OTHER))
         .join(
             aliased(identifier, _TARGET),
@@ -173,10 +175,10 @@ def contradicting_sql(target: Table, identifier: str, batch_view: str, bounds: B
 def averages_sql(target: Table, identifier: str, first: datetime, start: datetime, end: datetime) -> str:
     """By symbol, of the rows from `first` to `end`: how many there are `before` the time `start` and `since` then, the
     averages `price_before` and `price_since` of the first column audited to be positive, and the first time."""
-    day = target.time_column
+    when = target.time_column
     (price, *_) = (column.name for column in target.columns if column.positive)
-    since = exp.column(day) >= timestamp(start)
-    before = exp.column(day) < timestamp(start)
+    since = exp.column(when) >= timestamp(start)
+    before = exp.column(when) < timestamp(start)
     keys = [exp.column(name) for name in target.key[:-1]]
 
     def average(condition: exp.Expr) -> exp.Expr:
@@ -188,9 +190,9 @@ def averages_sql(target: Table, identifier: str, first: datetime, start: datetim
         exp.alias_(exp.CountIf(this=since), "since"),
         exp.alias_(average(before.copy()), "price_before"),
         exp.alias_(average(since.copy()), "price_since"),
-        exp.alias_(_micros(exp.Min(this=exp.column(day))), "first_ts"),
+        exp.alias_(micros(exp.Min(this=exp.column(when))), "first_ts"),
     )
-    within = exp.column(day).between(timestamp(first), timestamp(end))
+    within = exp.column(when).between(timestamp(first), timestamp(end))
     return to_sql(select.from_(aliased(identifier, _TARGET)).where(within).group_by(*(key.copy() for key in keys)))
 
 
@@ -222,7 +224,3 @@ def _contradict(target: Table, tolerance: timedelta = TIME_RESOLUTION) -> exp.Ex
             tolerance,
         )
     )
-
-
-def _micros(value: exp.Expr) -> exp.Expr:
-    return exp.func("UNIX_MICROS", value, dialect="spark")

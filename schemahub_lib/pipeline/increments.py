@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Outdated
-from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, figure, is_ancestor
+from schemahub_lib.tables.snapshots import added_rows, beyond, figure, fork, is_ancestor
 from schemahub_lib.tables.state import State
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def increments(specs: Sequence[MappingSpec], heads: Mapping[str, IcebergTable], 
         if head is None or head == start:
             continue
         rows = appended_rows(raw, start, head)
-        if rows is None and start is not None and (common := _fork(raw, start, head)) is not None:
+        if rows is None and start is not None and (common := fork(raw, start, head)) is not None:
             start, undone, rows = common, start, appended_rows(raw, common, head)
             log.warning("%s was rolled back to snapshot %s: what it lost leaves the unified table", spec.source, common)
         if rows is None:
@@ -72,12 +72,6 @@ def appended_rows(raw: IcebergTable, start: int | None, end: int) -> int | None:
     if start is None:
         return figure(raw.snapshot_by_id(end), "total-records")
     return added_rows(beyond(raw, end, start)) if is_ancestor(raw, start, of=end) else None
-
-
-def _fork(table: IcebergTable, one: int, other: int) -> int | None:
-    """The newest snapshot that two have both come from; None where it is expired."""
-    shared = {snapshot.snapshot_id for snapshot in ancestors(table, other)}
-    return next((s.snapshot_id for s in ancestors(table, one) if s.snapshot_id in shared), None)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.query import parquet
 from schemahub_lib.schemas import TARGETS
+from schemahub_lib.tables.due import target_file_bytes
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionField
     from pyiceberg.table import Table as IcebergTable
 
-TARGET_FILE_BYTES = 128 * 2**20  # where the table has no write.target-file-size-bytes
 ROW_GROUP_BYTES = 128 * 2**20  # Iceberg's default; nothing smaller than a row group can be skipped within a file
 
 # The rules. A partition earns its place with at least one target file a day: with less, compaction cannot make files
@@ -261,7 +261,6 @@ def _volume(table: IcebergTable, files: Sequence[DataFile], time: str) -> Volume
     by_day: dict[date, float] = defaultdict(float)
     for hour, size in by_hour.items():
         by_day[hour.date()] += size
-    properties = table.properties
     return Volume(
         sum(file.record_count for file in files),
         sum(file.file_size_in_bytes for file in files),
@@ -272,8 +271,8 @@ def _volume(table: IcebergTable, files: Sequence[DataFile], time: str) -> Volume
         len(by_hour),
         median(by_day.values()),
         max(by_day.values()),
-        int(properties.get("write.target-file-size-bytes", TARGET_FILE_BYTES)),
-        _row_group_bytes(files) or int(properties.get("write.parquet.row-group-size-bytes", ROW_GROUP_BYTES)),
+        target_file_bytes(table),
+        _row_group_bytes(files) or int(table.properties.get("write.parquet.row-group-size-bytes", ROW_GROUP_BYTES)),
     )
 
 

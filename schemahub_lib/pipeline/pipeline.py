@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
@@ -77,7 +77,7 @@ def run_restate(
     lake: Lake,
     target: str,
     specs: Sequence[MappingSpec],
-    region: Region,
+    region: Region | None,
     run_id: str,
     progress: Progress,
     *,
@@ -99,6 +99,9 @@ def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Repo
     """`report` stands for a run that fails."""
     try:
         report = publish()
+    except KeyboardInterrupt:
+        report.finish("interrupted")
+        raise
     except BaseException as error:
         report.errors[report.source] = str(error) or type(error).__name__
         report.finish("failed")
@@ -116,11 +119,11 @@ def run_pipeline(
     options: IngestOptions,
     run_id: str,
     progress: Progress,
-) -> list[Report]:
-    """Ingest all, then unify all in one publish; the reports in that order."""
+) -> Iterator[Report]:
+    """Ingest all, then unify all in one publish; each report as soon as it is there."""
     # Spark takes seconds to start: it does so while the next pages are on their way.
-    reports = run_ingest(lake, exchanges, options, run_id, progress, when_new=lake.warm_up)
-    return [*reports, run_unify(lake, target, specs, run_id, progress)]
+    yield from run_ingest(lake, exchanges, options, run_id, progress, when_new=lake.warm_up)
+    yield run_unify(lake, target, specs, run_id, progress)
 
 
 def _reported(

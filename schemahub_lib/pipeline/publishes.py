@@ -25,7 +25,8 @@ class Publish:
     """One move of main to `snapshot_id`.
 
     `operation` names what its snapshots did (`append`, `delete, append`, …), or is `rollback` when main went back to a
-    head it had before. `added_rows` counts the rows of its snapshots, less those they removed. A head is `rolled_back`
+    head it had before. `added_rows` counts the rows of its snapshots, less those they removed; None where some of these
+    are expired. A head is `rolled_back`
     when main's present head does not descend from it.
     """
 
@@ -33,7 +34,7 @@ class Publish:
     snapshot_id: int
     operation: str
     run_id: str | None
-    added_rows: int
+    added_rows: int | None
     total_rows: int
     files: int
     rolled_back: bool
@@ -43,9 +44,11 @@ def publishes(table: IcebergTable) -> list[Publish]:
     """Every publish that expiry has left, newest first."""
     present = {snapshot.snapshot_id for snapshot in ancestors(table, table.metadata.current_snapshot_id)}
     ends = {snapshot.snapshot_id for snapshot in table.metadata.snapshots if _run_id(snapshot)}
-    been: set[int] = set()  # what main was, or went past, by then
+    unbroken = _unbroken_log(table)
+    # What main was, or went past, by then; of what is not told of any more the heads alone.
+    been = {entry.snapshot_id for entry in table.metadata.snapshot_log[: -len(unbroken) or None]}
     found: list[Publish] = []
-    for entry in reversed(_unbroken_log(table)):
+    for entry in reversed(unbroken):
         head, *before = ancestors(table, entry.snapshot_id)
         made = [head, *takewhile(lambda snapshot: snapshot.snapshot_id not in ends, before)]
         if head.snapshot_id in been:
@@ -57,7 +60,7 @@ def publishes(table: IcebergTable) -> list[Publish]:
                 head.snapshot_id,
                 ", ".join(operations) or "rollback",
                 _run_id(head),
-                added_rows(made),
+                added_rows(made) if _is_whole(table, made) else None,
                 figure(head, "total-records"),
                 figure(head, "total-data-files"),
                 head.snapshot_id not in present,
@@ -66,6 +69,14 @@ def publishes(table: IcebergTable) -> list[Publish]:
         been |= {head.snapshot_id, *(snapshot.snapshot_id for snapshot in before)}
         ends.add(head.snapshot_id)
     return found[::-1]
+
+
+def _is_whole(table: IcebergTable, made: list[Snapshot]) -> bool:
+    """Whether no snapshot of a publish can be expired: a mark that adds nothing has others before it."""
+    if not made or made[-1].sequence_number == 1 or added_rows(made[-1:]) > 0:
+        return True
+    parent = made[-1].parent_snapshot_id  # pyiceberg's expiry leaves none, Spark's the one that is gone
+    return parent is not None and table.snapshot_by_id(parent) is not None
 
 
 def head_as_of(table: IcebergTable, moment: datetime) -> int:

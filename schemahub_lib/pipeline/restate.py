@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
@@ -10,49 +11,52 @@ from sqlglot import exp
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.mapping.compiler import batch_sql
-from schemahub_lib.mapping.restatement import Region
+from schemahub_lib.mapping.restatement import SYMBOL_COLUMNS, Region, owned, owners
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
 from schemahub_lib.pipeline.increments import reading
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
-from schemahub_lib.pipeline.unify import Outcome, audited, finish, heads, views
+from schemahub_lib.pipeline.unify import Outcome, audited, finish, heads, mappings_for, views
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.named import loaded
 from schemahub_lib.tables.publish import Branch, Draft, publish
 from schemahub_lib.tables.restatement import KEYS, Restatement
+from schemahub_lib.tables.snapshots import figure
 from schemahub_lib.tables.state import State
 from schemahub_lib.tables.unified import ROWS, Batch
+
+log = logging.getLogger(__name__)
 
 
 def restate(
     lake: Lake,
     target: str,
     specs: Sequence[MappingSpec],
-    region: Region,
+    region: Region | None,
     run_id: str,
     progress: Progress,
     *,
     dry_run: bool = False,
 ) -> Report:
-    """Give a region of `target` exactly the rows that raw and the mappings make, wherever its keys are now.
+    """Give a region of `target`, or all of it, exactly the rows that raw and the mappings make, wherever its keys are.
 
     Rows that are right already stay untouched. A dry run tells what would come, change and go, with samples. Raises
     UsageError without raw tables, AuditFailed, PublishRefused and SchemaHubError; main is untouched then.
     """
     table = TARGETS[target]
-    report = Report(run_id, "restate", target)
-    specs = _with_raw(lake, specs)
-    condition = region.condition(table, specs)
+    report = Report(run_id, "restate" if region is not None else "refresh", target)
+    condition, specs = _condition(lake, table, specs, region)
     lake.ensure(PRODUCTS)
     lake.ensure(table)
     progress.say(f"restate {target}")
-    started = datetime.now(UTC)
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
+        now = datetime.now(UTC)
         snapshots = _snapshots(lake, specs)
         with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
-            outcome = _region(lake, table, branch, specs, snapshots, condition, started, dry_run=dry_run)
+            outcome = _region(lake, table, branch, specs, snapshots, condition, now, region.symbols if region else ())
         changed = outcome.inserted or outcome.changed or outcome.removed
         return _draft(outcome, State(sources=state.sources) if changed else None, dry_run=dry_run)
 
@@ -66,31 +70,49 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
     """
     table = TARGETS[target]
     report = Report(run_id, "refresh", target)
-    specs = _with_raw(lake, specs)
-    condition = Region().condition(table, specs)
+    condition, specs = _condition(lake, table, specs)
     lake.ensure(PRODUCTS)
     lake.ensure(table)
     progress.say(f"rebuild {target}")
-    started = datetime.now(UTC)
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
+        now = datetime.now(UTC)
         snapshots = _snapshots(lake, specs)
         with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
             lake.spark.sql(clear_sql(branch.identifier, condition))
-            with Batch(lake, table, _select(lake, table, specs, snapshots, started), started) as batch:
+            with Batch(lake, table, _select(lake, table, specs, snapshots, now), now) as batch:
                 lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
-                outcome = _audited(lake, table, branch, specs, batch, started)
+                outcome = _audited(lake, table, branch, specs, batch, now, _rows(lake, snapshots))
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
 
 
-def _with_raw(lake: Lake, specs: Sequence[MappingSpec]) -> list[MappingSpec]:
-    """The mappings whose raw table is there: what came from another would be taken for rows to remove."""
-    there = heads(lake, specs)
-    if not there:
+def _condition(
+    lake: Lake, table: Table, specs: Sequence[MappingSpec], region: Region | None = None
+) -> tuple[exp.Expr, list[MappingSpec]]:
+    """Which rows of the table are made anew, and by which mappings: those whose raw table is there.
+
+    Where all mappings are asked for and no region, also rows go that no mapping makes any more. Raises UsageError.
+    """
+    raw = heads(lake, specs)
+    if not raw:
         raise UsageError("there is no raw table to make anything from: run the pipeline first")
-    return [spec for spec in specs if spec.source in there]
+    there = [spec for spec in specs if spec.source in raw]
+    lacking = [spec for spec in specs if spec.source not in raw]
+    for spec in lacking:
+        log.warning("there is no %s: the rows that came from it stay as they are", spec.source)
+    every = mappings_for(lake, table.name)
+    others = [spec for spec in every if spec.source not in raw]
+    condition = (region or Region()).condition(table, there)
+    if shared := owners(table, there) & owners(table, others):
+        raise UsageError(
+            f"{', '.join(sorted(shared))} is the {table.key[0]} of mappings that are not part of this: restate all "
+            "its sources together"
+        )
+    if region is None and len(specs) == len(every):
+        condition = exp.not_(owned(table, lacking)) if lacking else exp.true()
+    return condition, there
 
 
 def _draft(outcome: Outcome, state: State | None, *, dry_run: bool) -> Draft[Outcome]:
@@ -101,6 +123,14 @@ def _snapshots(lake: Lake, specs: Sequence[MappingSpec]) -> dict[str, int]:
     """The newest snapshot of each raw table there is."""
     found = {source: raw.metadata.current_snapshot_id for source, raw in heads(lake, specs).items()}
     return {source: snapshot for source, snapshot in found.items() if snapshot is not None}
+
+
+def _rows(lake: Lake, snapshots: Mapping[str, int]) -> dict[str, int]:
+    """How many rows raw tables have by their own account."""
+    return {
+        source: figure(loaded(lake, source).snapshot_by_id(snapshot), "total-records")
+        for source, snapshot in snapshots.items()
+    }
 
 
 def _select(
@@ -125,8 +155,7 @@ def _region(
     snapshots: dict[str, int],
     region: exp.Expr,
     ingest_ts: datetime,
-    *,
-    dry_run: bool,
+    symbols: Sequence[str],
 ) -> Outcome:
     restatement = Restatement(lake, table, branch)
     with ExitStack() as batches:
@@ -136,7 +165,12 @@ def _region(
             select = _select(lake, table, specs, snapshots, ingest_ts, region, KEYS)
             batch = batches.enter_context(Batch(lake, table, select, ingest_ts))
         changes = restatement.compare()
-        if changes and not dry_run:
+        if symbols and (unseen := set(symbols) - restatement.seen(SYMBOL_COLUMNS)):
+            log.warning(
+                "neither raw nor %s has trades of %s there; a symbol is spelled as its venue does, or BASE-QUOTE",
+                *(table.name, ", ".join(sorted(unseen))),
+            )
+        if changes:
             restatement.apply()
             outcome = _audited(lake, table, branch, specs, batch, ingest_ts)
         else:
@@ -147,9 +181,15 @@ def _region(
 
 
 def _audited(
-    lake: Lake, table: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch, ingest_ts: datetime
+    lake: Lake,
+    table: Table,
+    branch: Branch,
+    specs: Sequence[MappingSpec],
+    batch: Batch,
+    ingest_ts: datetime,
+    gained: Mapping[str, int] | None = None,
 ) -> Outcome:
-    found, findings = audited(lake, table, branch, specs, batch, ingest_ts)
+    found, findings = audited(lake, table, branch, specs, batch, ingest_ts, gained)
     return Outcome(
         read=sum(figures.read for figures in batch.sources.values()),
         inserted=sum(there.inserted for there in found.values()),

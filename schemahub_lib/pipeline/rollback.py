@@ -22,7 +22,7 @@ from schemahub_lib.schemas import LEDGERS, TARGETS, Position
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 from schemahub_lib.tables.publish import move_main, tag
-from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, is_ancestor
+from schemahub_lib.tables.snapshots import added_rows, ancestors, beyond, figure, fork, is_ancestor, removed_rows
 from schemahub_lib.tables.state import Intervals, State, Stream, read_loaded, read_state
 from schemahub_lib.watermark import Watermark
 
@@ -47,7 +47,8 @@ class StreamBack:
 @dataclass(frozen=True)
 class RawAgain:
     """What the next `run unify` reads of a raw table: `snapshots` that added `rows`, after the snapshot `since` up to
-    which it was merged (None: nothing was). All of it, where raw no longer has `since` in its history."""
+    which it was merged (None: nothing was). Where raw was rolled back, after what both have come from; all of it, where
+    that is expired."""
 
     source: str
     since: int | None
@@ -120,15 +121,20 @@ def plan_rollback(lake: Lake, name: str, to: str) -> Rollback:
     gone = beyond(table, before.snapshot_id, after.snapshot_id)
     back = beyond(table, after.snapshot_id, before.snapshot_id)
     heads = {publish.snapshot_id for publish in told}
+    if redone := removed_rows(gone):
+        warnings.append(
+            f"{redone:,} rows that were taken out, or replaced by others, come back, and `run unify` goes on from "
+            f"there: what restated or corrected them must be run again, such as `run unify {name} --from … --to …`"
+        )
     exchange = _RAW.get(name)
     return Rollback(
         name,
         before,
         after,
         sum(snapshot.snapshot_id in heads for snapshot in gone),
-        added_rows(gone),
+        _gained(table, before, after),
         sum(snapshot.snapshot_id in heads for snapshot in back),
-        added_rows(back),
+        _gained(table, after, before),
         exchange.raw_table.position if exchange else "id",
         tuple(_streams(state_before, state)),
         len(read_loaded(table, state_before).keys() - read_loaded(table, state).keys()),
@@ -165,6 +171,12 @@ def roll_back(lake: Lake, plan: Rollback, run_id: str) -> Report:
         if source.since is not None and source.since_is != "expired":
             tag(lake, source.source, f"unified_{plan.table}", source.since)
     return report
+
+
+def _gained(table: IcebergTable, head: Publish, other: Publish) -> int:
+    """The rows that a head has more than what it and another have both come from."""
+    common = fork(table, head.snapshot_id, other.snapshot_id)
+    return head.total_rows - figure(table.snapshot_by_id(common) if common else None, "total-records")
 
 
 def _published_head(table: IcebergTable, told: list[Publish], to: str) -> Publish:
@@ -208,12 +220,14 @@ def _raw_again(lake: Lake, before: State, after: State) -> Iterator[RawAgain]:
             continue
         since = after.sources.get(source)
         history = {snapshot.snapshot_id: snapshot for snapshot in ancestors(raw, head)}
+        common = fork(raw, since, head) if since is not None else None
         since_is: Literal["there", "expired", "rolled back"] = "there"
-        if since is not None and since not in history:
-            since_is = "expired" if raw.snapshot_by_id(since) is None else "rolled back"
-        new = history.values() if since not in history else beyond(raw, head, since)
+        if since is not None and common != since:
+            since_is = "expired" if common is None else "rolled back"
+        new = history.values() if common is None else beyond(raw, head, common)
         adding = [snapshot for snapshot in new if added_rows([snapshot]) > 0]
-        yield RawAgain(source, since, since_is, len(adding), added_rows(adding))
+        if adding or since_is == "rolled back":
+            yield RawAgain(source, since, since_is, len(adding), added_rows(adding))
 
 
 def _merged(lake: Lake, raw: IcebergTable, after: int, gone: Collection[int], warnings: list[str]) -> Iterator[Merged]:

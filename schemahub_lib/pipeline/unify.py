@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError
+from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError, words
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOST = State()  # stands for a state that cannot be read
 MOST_SET_ASIDE = 100_000  # conflicting rows of one publish: more mean another mapping, not corrections
 
 
@@ -92,25 +93,32 @@ def unify(
     """
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
+    raw = heads(lake, specs)
+    if not raw:
+        log.warning("there is no raw table in %s yet: run `ingest` first", lake.settings.warehouse)
+        report.finish("nothing_new")
+        return report
     unified = lake.ensure(table)
-    if not increments(specs, heads(lake, specs), _state(unified)):
+    if not increments(specs, raw, _state(unified)):
         report.finish("nothing_new")
         return report
     lake.ensure(PRODUCTS)
     progress.say(f"unify into {target}")
-    started = datetime.now(UTC)
 
     def write(state: State, branch: Branch) -> Draft[Outcome]:
+        now = datetime.now(UTC)
         # Read after the branch was made: no state it can carry is ahead of these.
         news = increments(specs, heads(lake, specs), state)
+        anywhere = state is _LOST or any(one.start is None and one.spec.source in state.sources for one in news)
         with reading(lake, {increment.spec.source: increment.snapshots for increment in news}):
-            outcome = _merge(lake, table, branch, news, started, None if dry_run else run_id) if news else Outcome()
+            recorded = None if dry_run else run_id
+            outcome = _merge(lake, table, branch, news, now, recorded, anywhere=anywhere) if news else Outcome()
         moved = {**state.sources, **{increment.spec.source: increment.end for increment in news}}
         return Draft(
             outcome, State(sources=moved) if news and not dry_run else None, blocked=outcome.blocked and not dry_run
         )
 
-    return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=dry_run)
+    return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=_LOST), dry_run=dry_run)
 
 
 def finish(
@@ -131,17 +139,20 @@ def finish(
     report.sql = outcome.sql if dry_run else None
     report.steps = {**published.seconds, **outcome.steps}
     for finding in outcome.findings:
-        if finding.status == "warned":
-            log.warning("%s", finding)
-    if not dry_run:
-        audits.record(lake, table, report.run_id, outcome.findings, published.blocked)
-    if published.blocked is not None:
-        raise AuditFailed(audits.blocked_message(table, outcome.findings, published.blocked))
+        if finding.status == "warned" or (finding.status == "blocked" and dry_run):
+            log.warning("%s%s", "would hold the publish back: " if finding.status == "blocked" else "", finding)
     if published.state is not None:
         for spec in specs:
             if spec.source in published.state.sources:
                 tag(lake, spec.source, f"unified_{table.name}", published.state.sources[spec.source])
-    if outcome.newest is not None:
+    if not dry_run:
+        try:
+            audits.record(lake, table, report.run_id, outcome.findings, published.blocked)
+        except Exception as error:  # noqa: BLE001 - what was published is, whatever becomes of the ledger
+            log.warning("the audits of this run could not be recorded: %s", words(error))
+    if published.blocked is not None:
+        raise AuditFailed(audits.blocked_message(table, outcome.findings, published.blocked))
+    if outcome.newest is not None and report.job == "unify":  # a restatement is not late, however old its trades
         report.lag_seconds = (datetime.now(UTC) - outcome.newest).total_seconds()
     report.finish("dry_run" if dry_run else "ok" if published.state is not None else "nothing_new")
     return report
@@ -172,7 +183,14 @@ def views(lake: Lake, parts: Sequence[tuple[MappingSpec, int | None, int]]) -> l
 
 
 def _merge(
-    lake: Lake, target: Table, branch: Branch, news: Sequence[Increment], ingest_ts: datetime, run_id: str | None
+    lake: Lake,
+    target: Table,
+    branch: Branch,
+    news: Sequence[Increment],
+    ingest_ts: datetime,
+    run_id: str | None,
+    *,
+    anywhere: bool,
 ) -> Outcome:
     """MERGE the increments into the branch, see to what contradicts, and audit."""
     watch = Stopwatch()
@@ -181,7 +199,7 @@ def _merge(
     products = lake.identifier(PRODUCTS.name)
     parts = views(lake, [(increment.spec, increment.start, increment.end) for increment in news])
     select = batch_sql(parts, target, products, ingest_ts)
-    with Batch(lake, target, select, ingest_ts) as batch:
+    with Batch(lake, target, select, ingest_ts, anywhere=anywhere) as batch:
         watch.lap("read")
         batch.merge(branch)
         watch.lap("merge")
@@ -193,7 +211,7 @@ def _merge(
             sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
             findings=findings,
         )
-        _resolve(lake, branch, batch, specs, found, run_id, outcome)
+        _resolve(lake, target, branch, batch, specs, found, run_id, outcome)
         watch.lap("audit")
     if any(increment.undone for increment in news):
         _take_back(lake, target, branch, news, ingest_ts, outcome)
@@ -219,6 +237,7 @@ def audited(
 
 def _resolve(
     lake: Lake,
+    target: Table,
     branch: Branch,
     batch: Batch,
     specs: Sequence[MappingSpec],
@@ -228,10 +247,10 @@ def _resolve(
 ) -> None:
     """Do what the mappings say with rows of known keys that came with other values; without a run nothing that would
     stay."""
-    again = {source: there.differing + batch.sources[source].versions for source, there in found.items()}
+    again = {source: there.differing for source, there in found.items()}
     outcome.conflicts = sum(again.values())
     updating = [spec.source for spec in specs if spec.on_conflict == "update" and again.get(spec.source)]
-    outcome.changed = sum(found[source].differing for source in updating)
+    outcome.changed = sum(found[source].trades_differing for source in updating)
     if outcome.changed:
         batch.replace(branch, updating)
     setting_aside = [spec.source for spec in specs if spec.on_conflict == "quarantine" and again.get(spec.source)]
@@ -240,16 +259,16 @@ def _resolve(
             f"{rows_aside:,} rows of known keys came with other values, too many to set aside, so "
             "nothing was published: after a change of a mapping, restate with `run unify --from … --to …`"
         )
-    if setting_aside and run_id is not None:
-        rows = batch.contradicting(branch, setting_aside).unionByName(batch.versions(setting_aside))
-        outcome.set_aside = _set_aside(lake, rows, run_id)
+    if setting_aside and run_id is not None and not outcome.blocked:
+        outcome.set_aside = _set_aside(lake, target, batch.contradicting(branch, setting_aside), run_id)
 
 
-def _set_aside(lake: Lake, rows: DataFrame, run_id: str) -> int:
+def _set_aside(lake: Lake, target: Table, rows: DataFrame, run_id: str) -> int:
     from pyspark.sql import functions as f
 
     by_stream: dict[tuple[str, str], list[Rejected]] = {}
-    payload = f.to_json(f.struct(*(name for name in rows.columns if name != FROM_SOURCE)))
+    # Not what a run fills in: the same row set aside twice is one finding.
+    payload = f.to_json(f.struct(*(column.name for column in target.columns if not column.filled)))
     for row in rows.select(FROM_SOURCE, "symbol", payload.alias("payload")).collect():
         reason = "its key is in the unified table with other values"
         by_stream.setdefault((row[FROM_SOURCE], row["symbol"]), []).append(Rejected(reason, row["payload"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,10 +72,11 @@ def judge(
         rows = gained.get(spec.source, figures.read)
         told = f"raw gained {rows:,} rows and {figures.read:,} were read; {there.missing:,} of their keys are not there"
         report("row_count", abs(rows - figures.read) + there.missing, told)
-        again = there.differing + figures.versions
+        again = there.differing
         became = {"ignore": "ignored", "update": "taken over", "quarantine": "set aside in schemahub_quarantine"}
         report("conflicts", again, f"{again:,} rows of known keys came with other values: {became[spec.on_conflict]}")
-        averages.judge(spec, report)
+        if there.inserted:
+            averages.judge(spec, report)
     return findings
 
 
@@ -112,6 +113,7 @@ class Averages:
     def __init__(self, lake: Lake, target: Table, branch: Branch, specs: Sequence[MappingSpec], batch: Batch) -> None:
         self._lake, self._target, self._branch = lake, target, branch
         self._start, self._end = batch.ranges[-1] if batch.ranges else (EPOCH, EPOCH + 2 * LONGEST)
+        self._newest = {source: figures.newest for source, figures in batch.sources.items()}
         rules = (spec.audits[name].severity for spec in specs for name in ("volume_jump", "price_jump"))
         self._wanted = self._end - self._start <= LONGEST and any(severity != "off" for severity in rules)
         self._thread = ThreadPoolExecutor(1, "averages")
@@ -134,6 +136,8 @@ class Averages:
         first = spec.by_target[self._target.key[0]].origin
         if self._rows is None or not isinstance(first, Constant):
             return
+        if self._newest.get(spec.source, EPOCH) < self._start:
+            return  # it brought older trades alone, so that it has none here says nothing
         rows = [row for row in self._rows.result() if row[self._target.key[0]] == first.value]
         self._volume(report, rows, spec.audits["volume_jump"].limit or 1.0)
         self._price(report, rows, spec.audits["price_jump"].limit or 1.0)
@@ -196,12 +200,21 @@ def record(lake: Lake, target: Table, run_id: str, findings: Sequence[Finding], 
 
 
 def blocked_message(target: Table, findings: Sequence[Finding], branch: str) -> str:
-    """What was found, and how to look at it."""
+    """What was found, how to look at it, and what to do."""
     blocking = [finding for finding in findings if finding.status == "blocked"]
     everything = exp.select("*").from_(target.name).sql("duckdb")
     look = next((finding.look for finding in blocking if finding.look), everything)
     return (
         "; ".join(map(str, blocking))
         + f". Nothing was published to {target.name}; it can be looked at on the branch {branch}: "
-        + f'schemahub query --ref {branch} "{look}". Mend the mapping, or give the audit another severity in it'
+        + f'schemahub query --ref {branch} "{look}". '
+        + _remedy(target, {finding.audit for finding in blocking})
     )
+
+
+def _remedy(target: Table, audits: Collection[str]) -> str:
+    if "unique_key" in audits:
+        return f"Make these days anew: schemahub run unify {target.name} --from … --to …"
+    if "conflicts" in audits:
+        return "The other values are in the raw table; `on_conflict` in the mapping says what becomes of them"
+    return "Mend the mapping, or give the audit another severity in it"

@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from schemahub_lib.tables.lake import TABLE_PROPERTIES
 from schemahub_lib.tables.publish import left_behind
-from schemahub_lib.tables.snapshots import ancestors
+from schemahub_lib.tables.snapshots import ancestors, beyond
 from schemahub_lib.tables.state import is_mark
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
+    from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.table import Table as IcebergTable
     from pyiceberg.table.snapshots import Snapshot
 
@@ -27,10 +29,12 @@ SPARSE = 0.25  # of the target manifest size: below this average, many manifests
 SWEEP_EVERY = timedelta(hours=20)  # so that a daily run finds it due, however long yesterday's took
 SWEPT_AT = "schemahub.orphans-removed-at"
 
-_TARGET_FILE_SIZE = "write.target-file-size-bytes", 512 * 2**20
-_TARGET_MANIFEST_SIZE = "commit.manifest.target-size-bytes", 8 * 2**20
+_TARGET_FILE_SIZE = "write.target-file-size-bytes"
+_TARGET_MANIFEST_SIZE = "commit.manifest.target-size-bytes"
+_MANIFEST_SIZE = 8 * 2**20  # Iceberg's default
 # Iceberg keeps 16 characters of a text's bounds and counts the last one up in the upper one.
 _EXACT_CHARACTERS = 15
+_OLDER_LAYOUT = "older layout"
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,15 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
     """The time before which nobody needs a snapshot any more.
 
     Needed are, however old: on every branch the newest snapshot that carries a mark, on main those `wanted`, and the
-    whole chain from there to the head, which readers of the state and of increments walk.
+    whole chain from there to the head, which readers of the state and of increments walk. Of one that main was rolled
+    back from, the chain from where they parted to both: by these is told what was lost.
     """
     needed: list[Snapshot] = []
+    starts: set[int | None] = set()
+    for snapshot_id in wanted:
+        lost = beyond(table, snapshot_id, table.metadata.current_snapshot_id)
+        needed += lost
+        starts.add(lost[-1].parent_snapshot_id if lost else snapshot_id)
     for name, ref in table.refs().items():
         if ref.snapshot_ref_type != "branch":
             continue
@@ -139,7 +149,7 @@ def expire_before(table: IcebergTable, *, keep: timedelta, now: datetime, wanted
             chain.append(snapshot)
             newest_mark = not marked and is_mark(snapshot)
             marked = marked or newest_mark
-            if newest_mark or (name == "main" and snapshot.snapshot_id in wanted):
+            if newest_mark or (name == "main" and snapshot.snapshot_id in starts):
                 needed += chain
                 chain = []
     return min([now - keep, *map(_at, needed)])
@@ -149,21 +159,22 @@ def _at(snapshot: Snapshot) -> datetime:
     return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
 
 
-def _target(table: IcebergTable, size: tuple[str, int]) -> int:
-    name, default = size
-    return int(table.properties.get(name, default))
+def target_file_bytes(table: IcebergTable) -> int:
+    """The size in bytes that the table's data files should have: its own, or else the one that new tables get."""
+    return int(table.properties.get(_TARGET_FILE_SIZE, TABLE_PROPERTIES[_TARGET_FILE_SIZE]))
 
 
 def small_below(table: IcebergTable) -> int:
     """The size in bytes under which a data file of the table is small."""
-    return int(_target(table, _TARGET_FILE_SIZE) * SMALL)
+    return int(target_file_bytes(table) * SMALL)
 
 
 def _manifests(table: IcebergTable) -> int:
     """How many manifests there are, if they are too many."""
     snapshot = table.current_snapshot()
     sizes = [manifest.manifest_length for manifest in snapshot.manifests(table.io)] if snapshot is not None else []
-    sparse = sum(sizes) < len(sizes) * SPARSE * _target(table, _TARGET_MANIFEST_SIZE)
+    target = int(table.properties.get(_TARGET_MANIFEST_SIZE, _MANIFEST_SIZE))
+    sparse = sum(sizes) < len(sizes) * SPARSE * target
     return len(sizes) if len(sizes) > MANY_MANIFESTS and sparse else 0
 
 
@@ -174,44 +185,67 @@ class _File:
     bounds: tuple[tuple[Any, Any], ...]  # of each sort column; what follows an unknown one is left out
 
 
+class _Group(NamedTuple):
+    """Files that are looked at and rewritten together: those of a day, or of a ledger's partition."""
+
+    name: str
+    where: str | None  # Spark SQL; None: of all of the table
+    day: date | None
+
+
 def _partitions(table: IcebergTable, now: datetime) -> Iterator[Partition]:
-    """The partitions that a rewrite would better, by the first partition field: further ones lie within it."""
-    from pyiceberg.transforms import DayTransform
-
-    fields = table.spec().fields
-    column = table.schema().find_column_name(fields[0].source_id) if fields else None
-    by_day = bool(fields) and isinstance(fields[0].transform, DayTransform)
+    """The groups of files that a rewrite would better."""
     small = small_below(table)
-    for value, parts in sorted(_files(table).items(), key=lambda part: str(part[0])):
+    for (name, where, day), parts in sorted(_files(table).items(), key=lambda group: group[0].name):
         everything = [file for files in parts.values() for file in files]
-        day = date(1970, 1, 1) + timedelta(days=value) if by_day and value is not None else None
         cold = day is not None and _is_cold(day, everything, now)
-        crowded = any(sum(file.size < small for file in files) >= SMALL_FILES for files in parts.values())
+        crowded = {part for part, files in parts.items() if sum(file.size < small for file in files) >= SMALL_FILES}
         if crowded or (cold and not all(_in_order(files) for files in parts.values())):
-            name = str(day or value or "all")
-            yield Partition(name, column and _where(column, day or value), len(everything), bool(cold))
+            # Packed into another layout, they would become as many small files as Spark's shuffle has partitions.
+            yield Partition(name, where, len(everything), sort=cold or _OLDER_LAYOUT in crowded)
 
 
-def _files(table: IcebergTable) -> dict[Any, dict[Any, list[_File]]]:
-    """The data files at main's head, by the first value of their partition, then by the whole of it."""
+def _files(table: IcebergTable) -> dict[_Group, dict[Any, list[_File]]]:
+    """The data files at main's head, by group and then as Iceberg rewrites them: by the whole of their partition, those
+    of any older layout as one."""
     from pyiceberg.manifest import DataFileContent, ManifestContent
 
     snapshot = table.current_snapshot()
     times = {snapshot.snapshot_id: _at(snapshot) for snapshot in table.snapshots()}
-    found: dict[Any, dict[Any, list[_File]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[_Group, dict[Any, list[_File]]] = defaultdict(lambda: defaultdict(list))
     for manifest in snapshot.manifests(table.io) if snapshot is not None else ():
         if manifest.content != ManifestContent.DATA:
             continue
+        spec = table.specs()[manifest.partition_spec_id]
         for entry in manifest.fetch_manifest_entry(table.io):
             file = entry.data_file
             if file.content == DataFileContent.DATA:
                 values = tuple(file.partition[place] for place in range(len(file.partition)))
                 written = times.get(entry.snapshot_id) if entry.snapshot_id is not None else None
-                whole = (manifest.partition_spec_id, values)
-                found[values[0] if values else None][whole].append(
+                part = values if spec == table.spec() else _OLDER_LAYOUT
+                found[_group(table, spec, values)][part].append(
                     _File(file.file_size_in_bytes, written, _bounds(table, file))
                 )
     return found
+
+
+def _group(table: IcebergTable, spec: PartitionSpec, values: tuple[Any, ...]) -> _Group:
+    """The group of a file, by the layout it was written in: hours lie within a day, buckets beside it."""
+    from pyiceberg.transforms import DayTransform, HourTransform, IdentityTransform
+
+    for field, value in zip(spec.fields, values, strict=True):
+        if not isinstance(field.transform, (DayTransform, HourTransform, IdentityTransform)):
+            continue
+        column = f"`{table.schema().find_column_name(field.source_id)}`"
+        if value is None:
+            return _Group("null", f"{column} IS NULL", None)
+        if isinstance(field.transform, IdentityTransform):
+            return _Group(str(value), f"{column} = '{value}'", None)
+        day = date(1970, 1, 1) + timedelta(days=value // 24 if isinstance(field.transform, HourTransform) else value)
+        after = day + timedelta(days=1)
+        where = f"{column} >= TIMESTAMP '{day} 00:00:00Z' AND {column} < TIMESTAMP '{after} 00:00:00Z'"
+        return _Group(str(day), where, day)
+    return _Group("all", None, None)
 
 
 def _bounds(table: IcebergTable, file: DataFile) -> tuple[tuple[Any, Any], ...]:
@@ -259,12 +293,3 @@ def _follows(left: tuple[tuple[Any, Any], ...], right: tuple[tuple[Any, Any], ..
         if not low == high == next_high:
             return True  # they share one value, of which the bounds of further columns do not tell
     return True
-
-
-def _where(column: str, value: date | str | None) -> str:
-    if value is None:
-        return f"`{column}` IS NULL"
-    if isinstance(value, date):
-        after = value + timedelta(days=1)
-        return f"`{column}` >= TIMESTAMP '{value} 00:00:00Z' AND `{column}` < TIMESTAMP '{after} 00:00:00Z'"
-    return f"`{column}` = '{value}'"

@@ -24,6 +24,7 @@ from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
 from schemahub_lib.tables.named import loaded
+from schemahub_lib.tables.session import spark_failures_told
 from schemahub_lib.tables.snapshots import is_ancestor
 from schemahub_lib.tables.state import RUN_ID, State, read_state, write_state
 from schemahub_lib.tables.stopwatch import Stopwatch
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 BRANCH_LIFETIME = timedelta(hours=48)  # longer than any job may run; a branch older than this was left behind
 BLOCKED = "blocked_"  # begins the name of a branch that an audit kept from being published
 BLOCKED_LIFETIME = timedelta(days=14)  # time enough to look at it
+BLOCKED_KEPT = 3  # branches of a table: each run that is blocked makes another, with all that waits
 _RUN_BRANCH = re.compile(r"run_(\d{8}T\d{6})_[0-9a-f]{8}")
 
 R = TypeVar("R")
@@ -91,7 +93,9 @@ def publish(
             branch = Branch(lake, table)
             watch.lap("branch")
             try:
-                draft = write(branch.base_state(if_lost), branch)
+                state = branch.base_state(if_lost)
+                with spark_failures_told():
+                    draft = write(state, branch)
                 watch.lap("write")
                 if draft.blocked:
                     return Published(draft.result, None, None, blocked=branch.keep())
@@ -169,14 +173,17 @@ class Branch:
         return self._retrying(settle)
 
     def keep(self) -> str:
-        """Rename the branch to what says that it was blocked, so that no sweep takes it. Returns the name."""
+        """Rename the branch to what says that it was blocked, so that no sweep takes it, and drop the oldest of those
+        that are more than `BLOCKED_KEPT` with it. Returns the name."""
         kept = self.name.replace("run_", BLOCKED, 1)
 
         def rename(table: IcebergTable) -> None:
             if kept not in table.refs():
+                earlier = sorted(name for name in table.refs() if name.startswith(BLOCKED))  # a name begins with a time
                 with table.manage_snapshots() as changes:
                     changes.create_branch(table.refs()[self.name].snapshot_id, kept)
-                    changes.remove_branch(self.name)
+                    for name in (self.name, *earlier[: 1 - BLOCKED_KEPT]):
+                        changes.remove_branch(name)
 
         self._retrying(rename)
         return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from schemahub_lib.mapping.restatement import (
     present_sql,
     touched_sql,
 )
-from schemahub_lib.mapping.statements import Bounds, delete_sql, joined
+from schemahub_lib.mapping.statements import Bounds, Range, delete_sql, joined
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
@@ -90,6 +90,14 @@ class Restatement:
         ]
         return Changes(counted.get(INSERT, 0), counted.get(CHANGE, 0), counted.get(REMOVE, 0), tuple(samples))
 
+    def seen(self, columns: Sequence[str]) -> set[str]:
+        """The values of some columns in the rows that raw has and in those that are there."""
+        from pyspark.sql import functions as f
+
+        each = f.explode(f.array(*columns)).alias("value")
+        tables = (self._lake.spark.table(view) for view in (ROWS, _PRESENT))
+        return {row["value"] for rows in tables for row in rows.select(each).distinct().collect()}
+
     def _sample(self, row: Mapping[str, Any]) -> Sample:
         told = [column.name for column in self._target.compared]
         return Sample(
@@ -125,5 +133,8 @@ class Restatement:
         found = days.collect()
         if not found:
             return None
-        ranges = joined(((moment(day["first"]), moment(day["last"])) for day in found), NEAR)
+        if any(day["first"] is None for day in found):
+            ranges: tuple[Range, ...] = ()  # rows without a time may be anywhere
+        else:
+            ranges = joined(((moment(day["first"]), moment(day["last"])) for day in found), NEAR)
         return Bounds(ranges, min(day["min_id"] for day in found), max(day["max_id"] for day in found))

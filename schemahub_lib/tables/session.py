@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,6 +29,18 @@ PACKAGES = {
 }
 # Where Debian and Red Hat keep the certificates for every Java of the machine.
 MACHINE_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
+
+
+@contextmanager
+def spark_failures_told() -> Iterator[None]:
+    """A block in which a failure of Spark's is raised as SchemaHubError, with the first line of what the JVM says."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
+            raise
+        told = str(getattr(error, "java_exception", None) or error).partition("\n")[0]
+        raise SchemaHubError(f"Spark failed: {told}; with -v you see all of it") from error
 
 
 def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSession:
@@ -45,7 +60,11 @@ def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSess
     if own_jvm:
         for key, value in _local_conf(settings).items():
             builder = builder.config(key, value)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     spark = builder.getOrCreate().newSession()
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's own cancels the jobs over the connection that is being read, and fails more often than not.
+        signal.signal(signal.SIGINT, on_interrupt)
     for key, value in _session_conf(settings):
         spark.conf.set(key, value)
     return spark

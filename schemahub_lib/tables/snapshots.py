@@ -25,15 +25,26 @@ def is_ancestor(table: IcebergTable, snapshot_id: int | None, of: int | None) ->
     return any(snapshot.snapshot_id == snapshot_id for snapshot in ancestors(table, of))
 
 
-def beyond(table: IcebergTable, head: int, base: int) -> list[Snapshot]:
+def beyond(table: IcebergTable, head: int, base: int | None) -> list[Snapshot]:
     """The snapshots that `head` has and `base` has not, newest first."""
     shared = {snapshot.snapshot_id for snapshot in ancestors(table, base)}
     return list(takewhile(lambda snapshot: snapshot.snapshot_id not in shared, ancestors(table, head)))
 
 
+def fork(table: IcebergTable, one: int, other: int) -> int | None:
+    """The newest snapshot that two have both come from; None where it is expired."""
+    shared = {snapshot.snapshot_id for snapshot in ancestors(table, other)}
+    return next((s.snapshot_id for s in ancestors(table, one) if s.snapshot_id in shared), None)
+
+
 def added_rows(snapshots: Iterable[Snapshot]) -> int:
     """The rows that snapshots added, less those they removed: a compaction adds none."""
     return sum(figure(snapshot, "added-records") - figure(snapshot, "deleted-records") for snapshot in snapshots)
+
+
+def removed_rows(snapshots: Iterable[Snapshot]) -> int:
+    """The rows that snapshots took out, also where others were put in their place by the next one."""
+    return sum(max(-added_rows([snapshot]), 0) for snapshot in snapshots)
 
 
 def figure(snapshot: Snapshot | None, key: str) -> int:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from schemahub_lib.mapping.audits import broken_rows
-from schemahub_lib.mapping.compiler import DIFFERS, FROM_SOURCE, RANK
+from schemahub_lib.mapping.compiler import FROM_SOURCE, RANK
 from schemahub_lib.mapping.sql import TIME_RESOLUTION
 from schemahub_lib.mapping.statements import (
     Bounds,
@@ -39,33 +39,38 @@ _BATCH, _KEYS = "batch", "batch_keys"  # others
 @dataclass
 class SourceFigures:
     """Of one raw table's rows in a batch: all that were read, those of a key of their own, other versions of these,
-    and how many of these break each audit of single rows."""
+    how many of these break each audit of single rows, and the newest time."""
 
     read: int = 0
     rows: int = 0
     versions: int = 0
     broken: Counter[str] = field(default_factory=Counter)
+    newest: datetime = EPOCH
 
 
 @dataclass(frozen=True)
 class Found:
     """Of one raw table's rows in a batch, once merged: how many there are by now, how many keys are not there, how many
-    rows were inserted, and how many that were there before have other values."""
+    rows were inserted, how many have other values than what is there of their key, and how many of these are the
+    batch's trade of the key."""
 
     found: int = 0
     missing: int = 0
     inserted: int = 0
     differing: int = 0
+    trades_differing: int = 0
 
 
 class Batch:
     """The rows that `select` (see `compiler.batch_sql`) gives, kept for the block so that every step has the same ones.
 
-    `ranges` are the spans of time in which they are, by day: those of neighbouring days are one.
+    `ranges` are the spans of time in which they are, by day: those of neighbouring days are one. They tell where in
+    the target a row's key may be, unless it may be `anywhere`.
     """
 
-    def __init__(self, lake: Lake, target: Table, select: str, ingest_ts: datetime) -> None:
+    def __init__(self, lake: Lake, target: Table, select: str, ingest_ts: datetime, *, anywhere: bool = False) -> None:
         self._lake, self._target, self._select, self._ingest_ts = lake, target, select, ingest_ts
+        self._anywhere = anywhere
         self.sources: dict[str, SourceFigures] = {}
         self.ranges: tuple[Range, ...] = ()
         self._ids = ("", "")
@@ -101,6 +106,7 @@ class Batch:
             figures.broken.update({name: row[name] for name in audits})
             if row["min_ts"] is not None:
                 ranges.append((moment(row["min_ts"]), moment(row["max_ts"])))
+                figures.newest = max(figures.newest, ranges[-1][1])
             ids += [identifier for identifier in (row["min_id"], row["max_id"]) if identifier is not None]
         self.ranges = joined(ranges, NEAR)
         self._ids = (min(ids, default=""), max(ids, default=""))
@@ -108,7 +114,8 @@ class Batch:
     @property
     def bounds(self) -> Bounds:
         """Where a row of the batch must be if it is in the target already."""
-        widened = [(start - TIME_RESOLUTION, end + TIME_RESOLUTION) for start, end in self.ranges]
+        ranges = () if self._anywhere else self.ranges
+        widened = [(start - TIME_RESOLUTION, end + TIME_RESOLUTION) for start, end in ranges]
         return Bounds(joined(widened), *self._ids)
 
     @property
@@ -134,14 +141,21 @@ class Batch:
     def _find(self, branch: Branch) -> dict[str, Found]:
         days = self.bounds.on_whole_days()
         rows = self._lake.spark.sql(found_sql(self._target, branch.identifier, ROWS, days, self._ingest_ts)).collect()
-        there = [row[FROM_SOURCE] for row in rows if row["found"] > row["inserted"]]
-        differing = Counter[str]()
+        told_twice = {source for source, figures in self.sources.items() if figures.versions}
+        there = told_twice | {row[FROM_SOURCE] for row in rows if row["found"] > row["inserted"]}
+        differing = Counter[tuple[str, bool]]()
         if there:  # a batch of new trades, the usual one, has nothing to be compared
-            counted = self.contradicting(branch, there).groupBy(FROM_SOURCE).count().collect()
-            differing.update({row[FROM_SOURCE]: row["count"] for row in counted})
+            contradicting = self.contradicting(branch, sorted(there))
+            is_taken = (contradicting[RANK] == 1).alias("is_taken")
+            for row in contradicting.groupBy(FROM_SOURCE, is_taken).count().collect():
+                differing[row[FROM_SOURCE], row["is_taken"]] = row["count"]
         return {
-            row[FROM_SOURCE]: Found(row["found"], row["missing"], row["inserted"], differing[row[FROM_SOURCE]])
+            source: Found(
+                *(row["found"], row["missing"], row["inserted"]),
+                *(differing[source, True] + differing[source, False], differing[source, True]),
+            )
             for row in rows
+            for source in (row[FROM_SOURCE],)
         }
 
     def _take_out_repetitions(self, branch: Branch) -> None:
@@ -151,18 +165,13 @@ class Batch:
         spark.sql(delete_sql(self._target, branch.identifier, _KEYS, days, self._ingest_ts))
 
     def contradicting(self, branch: Branch, sources: Sequence[str]) -> DataFrame:
-        """The rows from some raw tables whose key is there with other values."""
+        """The rows from some raw tables whose key is there with other values, with FROM_SOURCE and RANK."""
         days = self.bounds.on_whole_days()
-        return self._lake.spark.sql(contradicting_sql(self._target, branch.identifier, ROWS, days, sources))
-
-    def versions(self, sources: Sequence[str]) -> DataFrame:
-        """The rows from some raw tables that contradict another row of their key in the batch, which was taken."""
-        rows = self._frame.where(f"{RANK} > 1 AND {DIFFERS}")
-        return rows.where(rows[FROM_SOURCE].isin(*sources)).select(*self._target.column_names, FROM_SOURCE)
+        return self._lake.spark.sql(contradicting_sql(self._target, branch.identifier, _BATCH, days, sources))
 
     def replace(self, branch: Branch, sources: Sequence[str]) -> None:
-        """Put the batch's rows in the place of those of the same key with other values."""
-        rows = kept(self.contradicting(branch, sources), _KEYS)
+        """Put the batch's trades in the place of those of the same key with other values."""
+        rows = kept(self.contradicting(branch, sources).where(f"{RANK} = 1"), _KEYS)
         days = self.bounds.on_whole_days()
         self._lake.spark.sql(delete_sql(self._target, branch.identifier, _KEYS, days))
         rows.select(*self._target.column_names).writeTo(branch.identifier).append()

@@ -54,7 +54,7 @@ def pipeline(lake: Lake, *exchanges: str, **options: Any) -> dict[str, Report]:
     chosen = [EXCHANGES[name] for name in exchanges or EXCHANGES]
     with Progress(live=False) as progress:
         specs = mappings_for(lake, TARGET, exchanges)
-        reports = run_pipeline(lake, chosen, TARGET, specs, IngestOptions(**options), new_run_id(), progress)
+        reports = list(run_pipeline(lake, chosen, TARGET, specs, IngestOptions(**options), new_run_id(), progress))
     return {report.source: report for report in reports}
 
 

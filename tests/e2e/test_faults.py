@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,7 @@ from tests.e2e.pipelines import (
     unified,
 )
 from tests.e2e.proxy import CUT, Spoiler, spoiling
+from tests.e2e.support import ROOT
 
 MakeLake = Callable[..., Lake]
 Cli = Callable[..., Outcome]
@@ -106,6 +109,23 @@ def test_malformed_rows_are_set_aside_and_the_run_goes_on_and_says_so(
     market.set_faults({})
     again = cli("run", "pipeline", "--json")
     assert again.out.count("nothing_new") == len(EXCHANGES) + 1, "what was set aside is not fetched again"
+
+
+def test_a_unify_that_is_held_back_does_not_hide_what_was_ingested(
+    cli: Cli, make_lake: MakeLake, market: Simulator, tmp_path: Path
+) -> None:
+    lake = make_lake()
+    shipped = (ROOT / "mappings" / "coinbase_trades.yaml").read_text()
+    blocked = shipped.replace("  side: side\n", "").replace("  side: taker_from_maker", "  #")
+    blocked = blocked.replace("  exchange: COINBASE", "  exchange: COINBASE\n  side: UP")
+    (tmp_path / "coinbase_trades.yaml").write_text(blocked)
+    settings = settings_for(market.urls) | {"SCHEMAHUB_WAREHOUSE": lake.settings.warehouse}
+    run = cli("run", "pipeline", "--mappings", str(tmp_path), "--since", SINCE_TEXT, "--json", **settings)
+    assert run.code == 1
+    assert "audit allowed_values" in run.err
+    assert [(report["source"], report["status"]) for report in json.loads(run.out)] == [("coinbase", "ok")]
+    assert raw_keys(lake, "coinbase")
+    assert not unified(lake)
 
 
 def test_a_field_of_the_wrong_type_costs_its_row_only(

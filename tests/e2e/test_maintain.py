@@ -71,6 +71,21 @@ def test_after_compaction_and_expiry_unify_reads_exactly_what_is_new(
     assert unify(lake).status == "nothing_new"
 
 
+def test_what_raw_lost_leaves_the_unified_table_though_maintenance_keeps_nothing_in_between(lake: Lake) -> None:
+    publish_batches(lake, 0, 39)
+    kept = lake.find(RAW.name).metadata.current_snapshot_id  # type: ignore[union-attr]
+    assert kept is not None
+    publish_batches(lake, 40, 59)
+    unify(lake)
+    lake.find(RAW.name).manage_snapshots().set_current_snapshot(kept).commit()  # type: ignore[union-attr]
+    publish_batches(lake, 40, 49, size=5)
+    upkeep(lake, keep=NOTHING)
+    report = unify(lake)
+    assert (report.removed, report.rows) == (20, 0)
+    assert keys(lake, TARGET) == keys(lake, RAW.name)
+    assert upkeep(lake, keep=NOTHING)[RAW.name].done[0].startswith("expired")
+
+
 def test_what_was_done_is_told_before_and_after_and_recorded(lake: Lake) -> None:
     publish_batches(lake, 0, 59)
     done = upkeep(lake)[RAW.name]

@@ -10,7 +10,8 @@ SELECT
   s.canonical_symbol,
   s.base_asset,
   s.quote_asset,
-  s._from
+  s._from,
+  s._rank
 FROM batch AS s
 LEFT SEMI JOIN schemahub.schemahub.trades_unified.branch_run_1 AS t
   ON t.exchange = s.exchange

@@ -2,14 +2,14 @@ SELECT
   exchange,
   symbol,
   trade_id
-FROM present
+FROM present AS t
 WHERE
-  NOT (exchange, symbol, trade_id) IN (
+  NOT EXISTS(
     SELECT
-      exchange,
-      symbol,
-      trade_id
-    FROM batch
+      1
+    FROM batch AS k
+    WHERE
+      t.exchange = k.exchange AND t.symbol = k.symbol AND t.trade_id = k.trade_id
   )
   OR NOT COALESCE(
     (

@@ -22,12 +22,12 @@ FROM (
     ) AS _number
   FROM schemahub.schemahub.trades_unified.branch_run_1 AS t
   WHERE
-    (exchange, symbol, trade_id) IN (
+    EXISTS(
       SELECT
-        exchange,
-        symbol,
-        trade_id
-      FROM touched
+        1
+      FROM touched AS k
+      WHERE
+        t.exchange = k.exchange AND t.symbol = k.symbol AND t.trade_id = k.trade_id
     )
 ) AS present
 WHERE

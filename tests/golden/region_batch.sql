@@ -66,11 +66,13 @@ FROM (
         symbol IN ('BTC-USD') OR canonical_symbol IN ('BTC-USD')
       )
     )
-    OR (exchange, symbol, trade_id) IN (
+    OR EXISTS(
       SELECT
-        exchange,
-        symbol,
-        trade_id
-      FROM elsewhere
+        1
+      FROM elsewhere AS k
+      WHERE
+        increments.exchange = k.exchange
+        AND increments.symbol = k.symbol
+        AND increments.trade_id = k.trade_id
     )
 ) AS ranked

@@ -20,6 +20,7 @@ from schemahub_lib.pipeline.partitions import (
     recommend,
 )
 from schemahub_lib.schemas import RUNS, TRADES_UNIFIED
+from schemahub_lib.tables.due import small_below
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.raw import History, append_history
 from tests.e2e.pipelines import rows as stored
@@ -157,6 +158,15 @@ def test_volumes_and_symbols_are_measured(lake: Lake) -> None:
     assert (plan.volume.day_bytes, plan.volume.largest_day_bytes) == pytest.approx((by_day[1], by_day[2]))
     assert plan.symbols.shares == pytest.approx({"BTC-USD": 431 / 1005, "ETH-USD": 431 / 1005, "SOL-USD": 143 / 1005})
     assert (plan.symbols.rows, plan.symbols.files, plan.symbols.all_files) == (1005, 4, True)
+
+
+def test_a_table_that_names_no_target_file_size_is_planned_and_maintained_for_that_of_new_tables(lake: Lake) -> None:
+    fill(lake, ["BTC-USD"], days=1)
+    table = lake.ensure(RAW)
+    with table.transaction() as change:
+        change.remove_properties("write.target-file-size-bytes")
+    assert plan_partitions(lake, RAW.name).volume.target_file_bytes == 128 * MIB
+    assert small_below(table) == 96 * MIB
 
 
 def test_the_symbols_of_a_large_table_come_from_a_part_of_its_files(

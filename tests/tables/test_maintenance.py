@@ -116,6 +116,52 @@ def test_a_late_trade_makes_a_sorted_day_due_again(lake: Lake) -> None:
     assert rewrites(lake, 2 * LATER) == ["sort 2026-01-01: 2 files"]
 
 
+def lay_out(lake: Lake, statement: str) -> None:
+    lake.spark.sql(f"ALTER TABLE {lake.identifier(RAW.name)} {statement}")
+
+
+def assert_compaction_settles_it(lake: Lake) -> None:
+    before = keys(lake, RAW.name)
+    rewrite_all(lake)
+    assert rewrites(lake) == []
+    rewrite_all(lake, LATER)
+    assert rewrites(lake, 2 * LATER) == []
+    assert keys(lake, RAW.name) == before
+
+
+def test_a_table_by_hours_is_compacted_day_by_day(lake: Lake) -> None:
+    lake.ensure(RAW)
+    lay_out(lake, "REPLACE PARTITION FIELD time_day WITH hours(time)")
+    for trade in range(5):
+        publish_trades(lake, trade, trade)
+    for trade in range(DAY + 6, DAY + 10):
+        publish_trades(lake, trade, trade)
+    assert rewrites(lake) == ["bin-pack 2026-01-01: 5 files"]
+    assert rewrites(lake, LATER) == ["sort 2026-01-01: 5 files", "sort 2026-01-02: 4 files"]
+    assert_compaction_settles_it(lake)
+    assert len(data_files(lake)) == 2
+
+
+@pytest.mark.parametrize("buckets", [False, True])
+def test_a_table_is_compacted_whose_layout_changed_from_days_to_hours_and_back(lake: Lake, buckets: bool) -> None:
+    lake.ensure(RAW)
+    if buckets:
+        lay_out(lake, "ADD PARTITION FIELD bucket(2, product_id)")
+    for trade in range(5):
+        publish_trades(lake, trade, trade)
+    lay_out(lake, "REPLACE PARTITION FIELD time_day WITH hours(time)")
+    assert rewrites(lake) == ["sort 2026-01-01: 5 files"]
+    assert_compaction_settles_it(lake)
+    for trade in (*range(5, 8), 60, 66):
+        publish_trades(lake, trade, trade)
+    assert rewrites(lake) == []
+    lay_out(lake, "REPLACE PARTITION FIELD time_hour WITH days(time)")
+    publish_trades(lake, 140, 140)
+    assert rewrites(lake) == ["sort 2026-01-01: 7 files"]
+    assert_compaction_settles_it(lake)
+    assert len(data_files(lake)) == 1
+
+
 def test_ledgers_are_packed_with_and_without_partitions(lake: Lake) -> None:
     for number in range(5):
         lake.append(RUNS, [{"run_id": str(number)}])
@@ -162,6 +208,15 @@ def test_expiry_keeps_the_only_mark_of_an_idle_table_and_deletes_the_files_of_th
 def test_expiry_keeps_a_wanted_snapshot_and_all_that_came_after_it(lake: Lake) -> None:
     snapshots = [publish_trades(lake, first, first + 9) for first in range(0, 50, 10)]
     waiting = needs(lake, after=LATER, wanted={snapshots[2], 4711})
+    expire_snapshots(lake, RAW.name, waiting.expire_before)
+    assert {snapshot.snapshot_id for snapshot in table(lake).snapshots()} == set(snapshots[2:])
+
+
+def test_expiry_keeps_a_wanted_snapshot_that_was_rolled_back_and_all_from_where_main_parted_from_it(lake: Lake) -> None:
+    snapshots = [publish_trades(lake, first, first + 9) for first in range(0, 50, 10)]
+    table(lake).manage_snapshots().set_current_snapshot(snapshots[2]).commit()
+    snapshots += [publish_trades(lake, 30, 39)]
+    waiting = needs(lake, after=LATER, wanted={snapshots[4]})
     expire_snapshots(lake, RAW.name, waiting.expire_before)
     assert {snapshot.snapshot_id for snapshot in table(lake).snapshots()} == set(snapshots[2:])
 

@@ -295,6 +295,17 @@ def test_branches_left_behind_are_swept_and_young_ones_are_not(lake: Lake) -> No
     assert set(table.metadata.refs) == kept
 
 
+def test_of_the_branches_that_were_blocked_the_newest_three_are_kept(lake: Lake) -> None:
+    table = lake.ensure(TRADES)
+    assert table.metadata.current_snapshot_id is not None
+    earlier = [f"blocked_2026010{day}T000000_00000000" for day in range(1, 5)]
+    for name in ("run_20991231T000000_00000000", *reversed(earlier)):
+        table.manage_snapshots().create_branch(table.metadata.current_snapshot_id, name).commit()
+    blocked = publish(lake, TRADES.name, "run", lambda state, branch: Draft(None, None, blocked=True)).blocked
+    refs = lake.ensure(TRADES).metadata.refs
+    assert set(refs) == {"main", "run_20991231T000000_00000000", *earlier[2:], blocked}
+
+
 def test_a_tag_moves(lake: Lake) -> None:
     lake.ensure(TRADES)
     for last in (3, 6):

@@ -97,8 +97,10 @@ class World:
         symbols: tuple[str, ...] = (),
         *,
         dry_run: bool = False,
+        everything: bool = False,
     ) -> Report:
-        region, name = Region(start, end, symbols), TRADES_UNIFIED.name
+        region = None if everything else Region(start, end, symbols)
+        name = TRADES_UNIFIED.name
         return run_restate(self.lake, name, self._specs(), region, new_run_id(), _quiet(), dry_run=dry_run)
 
     def refresh(self) -> Report:

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.errors import AuditFailed, SchemaHubError
 from schemahub_lib.pipeline.increments import read_increment, reading
-from schemahub_lib.schemas import QUARANTINE
+from schemahub_lib.schemas import QUARANTINE, TRADES_UNIFIED
 from schemahub_lib.tables.publish import Outdated
-from tests.unified.conftest import NOON, RAW, World, trades, unified
+from tests.unified.conftest import NOON, RAW, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 
@@ -127,6 +127,66 @@ def test_a_trade_told_again_with_another_time_is_still_there_once(world: World, 
     report = world.unify()
     assert (report.rows, report.conflicts) == (1, 1)
     assert world.rows() == unified(moved if policy == "update" else first, other, *trades([3]))
+
+
+def test_a_trade_told_again_a_moment_after_midnight_is_still_there_once(world: World) -> None:
+    midnight = NOON + timedelta(hours=12)
+    (late,) = trades([1], midnight - timedelta(seconds=2))
+    world.append(late)
+    world.unify()
+    world.append(late.but(at=midnight + timedelta(seconds=3)), *trades([2], midnight + timedelta(minutes=1)))
+    report = world.unify()
+    assert (report.rows, report.conflicts) == (1, 1)
+    assert world.rows() == unified(late, *trades([2], midnight + timedelta(minutes=1)))
+
+
+def test_when_it_is_not_known_what_is_unified_keys_are_compared_wherever_they_are(world: World) -> None:
+    first = trades(range(1, 4))
+    gone = world.append(*first)
+    world.unify()
+    second = trades(range(11, 14), NOON + DAY)
+    world.append(*second)
+    raw = world.lake.find(RAW.name)
+    assert raw is not None
+    raw.manage_snapshots().remove_tag(f"unified_{TRADES_UNIFIED.name}").commit()
+    raw.maintenance.expire_snapshots().by_id(gone).commit()
+    world.mapping(instead=("  time: trade_ts", "  _source_ingest_ts: trade_ts"))  # three weeks later
+    report = world.unify()
+    assert (report.rows, report.conflicts) == (3, 3)
+    assert world.rows() == unified(*first, *(trade.but(at=trade.fetched) for trade in second))
+
+
+def test_a_copy_of_what_is_there_is_no_contradiction_of_a_newer_version(world: World) -> None:
+    first, other = trades([1, 2])
+    world.append(first, other)
+    world.unify()
+    changed = first.but(price=101.0, fetched=first.fetched - DAY)
+    world.append(changed, first, first, other)
+    report = world.unify()
+    assert (report.rows, report.duplicates, report.conflicts) == (0, 4, 1)
+    world.append(changed, changed, first)
+    assert world.unify().conflicts == 2
+
+
+def test_what_contradicts_is_set_aside_as_one_finding_and_not_before_the_audits_pass(world: World) -> None:
+    first, other = trades([1, 2])
+    world.mapping("\non_conflict: quarantine\n")
+    world.append(first, other)
+    world.unify()
+    world.append(first.but(price=101.0), Trade(9, NOON, price=0.0))
+    for _ in range(2):
+        with pytest.raises(AuditFailed):
+            world.unify()
+    assert world.lake.find(QUARANTINE.name) is None
+    world.mapping("\non_conflict: quarantine\naudits: {positive: warn}\n")
+    world.unify()
+    world.append(first.but(price=101.0))
+    world.unify()
+    ledger = world.lake.find(QUARANTINE.name)
+    assert ledger is not None
+    rows = ledger.scan().to_arrow().to_pylist()
+    assert len(rows) == 2
+    assert len({row["quarantine_id"] for row in rows}) == 1
 
 
 def test_after_raw_was_rolled_back_what_it_lost_leaves_the_unified_table(world: World) -> None:

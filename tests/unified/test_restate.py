@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from schemahub_lib.errors import AuditFailed, UsageError
+from schemahub_lib.mapping.restatement import Region, elsewhere_sql, present_sql
+from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import arrow_schema
-from tests.unified.conftest import NOON, Trade, World, trades, unified
+from tests.unified.conftest import MAPPINGS, NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 OTHER_SIDES = ("side: taker_from_maker", "side: taker_from_code")  # of Kraken: Coinbase's words become unknown
@@ -95,6 +98,62 @@ def test_a_full_refresh_makes_all_anew_and_goes_on_from_there(world: World) -> N
     assert world.rows() == unified(*(trade.but(side="?") for trade in (*OLD, *NEW, *late)))
     assert world.unify().status == "nothing_new"
     assert world.refs() == {"main"}
+
+
+def test_a_full_refresh_takes_out_what_no_mapping_makes_any_more(world: World) -> None:
+    filled(world)
+    world.mapping(instead=("  exchange: COINBASE", "  exchange: CB"))
+    assert world.restate(dry_run=True, everything=True).removed == 8
+    world.refresh()
+    assert world.rows() == unified(*OLD, *NEW)
+    table = world.lake.find(TRADES_UNIFIED.name)
+    assert table is not None
+    assert set(table.scan().to_arrow()["exchange"].to_pylist()) == {"CB"}
+
+
+def test_mappings_that_share_an_exchange_are_not_restated_one_without_the_other(world: World) -> None:
+    filled(world)
+    world.mapping()
+    kraken = (MAPPINGS / "kraken_trades.yaml").read_text().replace("exchange: KRAKEN", "exchange: COINBASE")
+    (Path(str(world.lake.settings.mappings)) / "kraken_trades.yaml").write_text(kraken)
+    with pytest.raises(UsageError, match="COINBASE is the exchange of mappings that are not part of this"):
+        world.restate()
+
+
+def test_a_symbol_that_nobody_has_is_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    filled(world)
+    assert world.restate(symbols=("BTC-USD", "btc-usd")).status == "nothing_new"
+    assert "neither raw nor trades_unified has trades of btc-usd there" in caplog.text
+
+
+def test_garbage_without_a_time_leaves_too(world: World) -> None:
+    filled(world)
+    world.plant(Trade(777, NOON).but(at=None))
+    assert world.restate().removed == 1
+    assert world.rows() == unified(*OLD, *NEW)
+
+
+def test_a_preview_is_audited_too(world: World) -> None:
+    filled(world)
+    world.append(Trade(9, NOON, price=-1.0))
+    preview = world.restate(dry_run=True)
+    assert [finding.audit for finding in preview.audits if finding.status == "blocked"] == ["positive"]
+    assert world.refs() == {"main"}
+
+
+@pytest.mark.parametrize("statement", ["elsewhere", "present"])
+def test_no_statement_compares_each_row_with_each_other(world: World, statement: str) -> None:
+    filled(world)
+    spark, name = world.lake.spark, world.lake.identifier(TRADES_UNIFIED.name)
+    spark.table(name).createOrReplaceTempView("rows_there")
+    region = Region(NOON).condition(TRADES_UNIFIED, mappings_for(world.lake, TRADES_UNIFIED.name))
+    sql = {
+        "elsewhere": elsewhere_sql(TRADES_UNIFIED, "rows_there", "rows_there", region),
+        "present": present_sql(TRADES_UNIFIED, name, "rows_there"),
+    }[statement]
+    plan = spark.sql(f"EXPLAIN {sql}").collect()[0][0]
+    assert "HashJoin" in plan or "SortMergeJoin" in plan
+    assert "NestedLoopJoin" not in plan
 
 
 def test_other_exchanges_rows_are_left_alone(world: World) -> None:
