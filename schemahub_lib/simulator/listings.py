@@ -36,7 +36,7 @@ VENUES = {
         Venue("coinbase", "{code}-USD", 4.0, (40, 100), 0.3e-4, "USD", 0),
         Venue("binance", "{code}USDT", 20.0, (0, 0), 0.15e-4, "USDT", 0),
         Venue("kraken", "{kraken_pair}", 1.5, (60, 110), 0.6e-4, "USD", 3),
-        Venue("okx", "{code}-USDT", 2.5, (20, 60), 0.2e-4, "USDT", 0),
+        Venue("okx", "{code}-USDT", 1.2, (20, 60), 0.2e-4, "USDT", 0),  # it has far more, but tells 100 at a time
     )
 }
 
