@@ -82,7 +82,7 @@ BY_PRODUCTS = "from the exchange's product list"
 TRADES_UNIFIED = Table(
     "trades_unified",
     (
-        Column("exchange", "STRING", "COINBASE, BINANCE, KRAKEN", required=True),
+        Column("exchange", "STRING", "its name in capitals, e.g. COINBASE", required=True),
         Column("symbol", "STRING", "the venue's own spelling", required=True, meaning="symbol"),
         Column("trade_id", "STRING", "unique within exchange and symbol", required=True, meaning="trade_id"),
         Column(

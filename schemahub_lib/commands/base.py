@@ -90,7 +90,7 @@ def _set_up_logging(options: Globals) -> None:
 @_with_globals
 @click.pass_context
 def main_group(context: click.Context, /, **values: Any) -> None:
-    """Trades of Coinbase, Binance and Kraken in Apache Iceberg tables, unified exactly once."""
+    """Trades of crypto exchanges in Apache Iceberg tables, unified exactly once."""
     context.obj = Globals(**{name: value for name, value in values.items() if value is not None})
 
 

@@ -112,7 +112,7 @@ def mappings_show_command(options: Globals, source: str, target: str) -> None:
 @click.option("--no-rate-limit", is_flag=True, help="Do not throttle.")
 @click.option("--port", "ports", multiple=True, metavar="EXCHANGE=PORT", help="Fixed port  [default: any free one].")
 def simulate_command(options: Globals, ports: tuple[str, ...], no_rate_limit: bool, **values: Any) -> None:
-    """Serve a make-believe Coinbase, Binance and Kraken on this machine until stopped."""
+    """Serve make-believe exchanges on this machine until stopped."""
     from schemahub_lib.simulator import serve
 
     fixed: dict[str, int] = {}

@@ -6,9 +6,11 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.binance import Binance
 from schemahub_lib.exchanges.coinbase import Coinbase
 from schemahub_lib.exchanges.kraken import Kraken
+from schemahub_lib.exchanges.okx import Okx
 
 EXCHANGES: dict[str, Exchange] = {
     "coinbase": Coinbase(),
     "binance": Binance(),
     "kraken": Kraken(),
+    "okx": Okx(),
 }

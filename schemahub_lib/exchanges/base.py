@@ -87,6 +87,7 @@ class Exchange(ABC):
     id_column: ClassVar[str]  # in raw_table
     symbol_column: ClassVar[str]
     time_column: ClassVar[str]
+    separator: ClassVar[str] = ""  # between a symbol's base and quote
     quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
     archive: ClassVar[Archive | None] = None  # its bulk files, where it publishes any
 
@@ -155,6 +156,10 @@ class Exchange(ABC):
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         """Base and quote, as the exchange calls them, of a symbol that its list has no more; None when unsure."""
+        if self.separator:
+            base, _, quote = symbol.partition(self.separator)
+            sure = base and quote and self.separator not in quote  # of three parts are contracts: BTC-USDT-SWAP
+            return (base, quote) if sure else None
         for quote in sorted(self.quote_assets, key=len, reverse=True):
             if symbol.endswith(quote) and symbol != quote and SEPARATORS.isdisjoint(symbol):
                 return symbol.removesuffix(quote), quote

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def layout_of(exchange: Exchange) -> Layout:
     """A landed record: the trade's id, the product, then the exchange's other fields, by its own names."""
     keys = {field.column: field.key for field in exchange.fields}
-    first = {exchange.id_column: keys[exchange.id_column], exchange.symbol_column: exchange.symbol_column}
+    keys.setdefault(exchange.symbol_column, exchange.symbol_column)  # most exchanges do not repeat it in a row
+    first = {column: keys[column] for column in (exchange.id_column, exchange.symbol_column)}
     flags = [column.name for column in exchange.raw_table.columns if column.type == "BOOLEAN"]
     return Layout(exchange.name, first | keys, frozenset(flags))
 

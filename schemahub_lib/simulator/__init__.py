@@ -1,4 +1,4 @@
-"""A real HTTP server that behaves like the public REST APIs of Coinbase Exchange, Binance and Kraken.
+"""A real HTTP server that behaves like the exchanges' public REST APIs.
 
 It is an independent reading of the exchanges' documents: it shares no code with the connectors, so that a connector
 that works here is right about the API and not merely consistent with itself. It models a market (`market`, `tape`) or

@@ -1,4 +1,4 @@
-"""What the three REST APIs share: matching a path, refusing what is wrong, and the shape of an answer."""
+"""What the REST APIs share: matching a path, refusing what is wrong, and the shape of an answer."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.simulator.listings import VENUES
 
 KINDS = {
     "500": "the exchange's own internal error",
@@ -22,8 +23,7 @@ KINDS = {
     "missing-field": "a page of trades without a field that may be missing: Binance's isBestMatch",
     "retyped-field": "the prices in a page of trades are bare numbers, not strings",
 }
-EXCHANGES = ("coinbase", "binance", "kraken")
-FAULT = re.compile(rf"(?:({'|'.join(EXCHANGES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
+FAULT = re.compile(rf"(?:({'|'.join(VENUES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
 
 
 @dataclass(frozen=True)

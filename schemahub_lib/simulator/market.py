@@ -1,4 +1,4 @@
-"""The market behind the three venues: one latent price an asset, and when it is busy.
+"""The market behind the venues: one latent price an asset, and when it is busy.
 
 Time is cut into one-hour slots. Every slot of a tape holds the same number of trades; a burst of volatility only moves
 them closer together. That makes trade number and time convertible into each other without counting.

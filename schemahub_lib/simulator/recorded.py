@@ -84,7 +84,12 @@ class RecordedSource:
         self._aggregate_rows: dict[str, list[Row]] = defaultdict(list)
         self._made_aggregates: dict[str, list[Row]] = defaultdict(list)
         self._covered: dict[str, set[int]] = defaultdict(set)  # trades that recorded aggregates hold
-        read = {"coinbase": self._read_coinbase, "binance": self._read_binance, "kraken": self._read_kraken}[exchange]
+        read = {
+            "coinbase": self._read_coinbase,
+            "binance": self._read_binance,
+            "kraken": self._read_kraken,
+            "okx": self._read_okx,
+        }[exchange]
         for path in sorted((folder / exchange).rglob("*.json")):
             if not path.name.endswith(".http.json"):
                 read(path.relative_to(folder / exchange).parts[0], path)
@@ -150,6 +155,16 @@ class RecordedSource:
             last = int(result.pop("last"))
             (pair,) = result
             self._rows[pair] += _kraken_rows(path.read_text(), pair, last)
+
+    def _read_okx(self, kind: str, path: Path) -> None:
+        text = path.read_text()
+        if kind == "instruments":
+            self._products.update({product["instId"]: product for product in orjson.loads(text)["data"]})
+        elif kind in ("trades", "history-trades"):
+            for row, row_text in _array(text, text.index('"data"')):
+                self._rows[row["instId"]].append(Row(int(row["tradeId"]), _milliseconds(row["ts"]), row_text))
+        elif kind == "books":
+            self._books[_product(path)] = orjson.loads(text)["data"][0]
 
 
 def _product(path: Path) -> str:

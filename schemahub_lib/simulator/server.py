@@ -1,4 +1,4 @@
-"""The simulator: three exchange servers on loopback, in a background thread or for the command line."""
+"""The simulator: the exchanges' servers on loopback, in a background thread or for the command line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import orjson
 from aiohttp import web
 
 from schemahub_lib.errors import UsageError
-from schemahub_lib.simulator import binance, coinbase, kraken
+from schemahub_lib.simulator import binance, coinbase, kraken, okx
 from schemahub_lib.simulator.api import Api
 from schemahub_lib.simulator.clock import Clock, iso
 from schemahub_lib.simulator.exchange_server import ExchangeServer
-from schemahub_lib.simulator.faults import EXCHANGES, Fault, Faults, parse_faults
+from schemahub_lib.simulator.faults import Fault, Faults, parse_faults
 from schemahub_lib.simulator.listings import ns
 from schemahub_lib.simulator.market import Market
 from schemahub_lib.simulator.market import scenario as find_scenario
@@ -31,12 +31,13 @@ APIS: dict[str, tuple[type[Api], Dialect]] = {
     "coinbase": (coinbase.Coinbase, coinbase.DIALECT),
     "binance": (binance.Binance, binance.DIALECT),
     "kraken": (kraken.Kraken, kraken.DIALECT),
+    "okx": (okx.Okx, okx.DIALECT),
 }
 SHUTDOWN_SECONDS = 0.1  # for answers on their way when the simulator closes
 
 
 class Simulator:
-    """Three exchanges that behave like the real ones, on loopback, until closed. A context manager.
+    """Exchanges that behave like the real ones, on loopback, until closed. A context manager.
 
     `urls` has the base URL of each exchange. `now` (ISO 8601 or an aware datetime) is where the clock starts: by
     default after the scenario's event, else at the real time. `speed` is how fast it runs; 0 stands still. `faults`
@@ -62,8 +63,8 @@ class Simulator:
     ) -> None:
         if speed < 0 or latency < 0 or not 0 < trade_rate <= 1000:
             raise UsageError("speed and latency are 0 or more, trade_rate is above 0 and at most 1000")
-        if unknown := set(ports or ()) - set(EXCHANGES):
-            raise UsageError(f"no exchange {', '.join(sorted(unknown))}; there is {', '.join(EXCHANGES)}")
+        if unknown := set(ports or ()) - set(APIS):
+            raise UsageError(f"no exchange {', '.join(sorted(unknown))}; there is {', '.join(APIS)}")
         story = find_scenario(scenario) if scenario else None
         self._seed = seed
         self._clock = Clock(_start_ns(now, story.starts_ns if story else time_ns()), speed)

@@ -1,4 +1,4 @@
-"""What `run pipeline` is measured against: Spark's start, three appends and one MERGE, and nothing around them.
+"""What `run pipeline` is measured against: Spark's start, one append a source, one MERGE, and nothing around them.
 
 `python -m tests.bench.by_hand WAREHOUSE FOLDER`: FOLDER has one Arrow file for each raw table.
 """
@@ -15,11 +15,17 @@ from pyspark.sql import SparkSession
 from schemahub_lib.config import Settings
 from schemahub_lib.tables.session import jar_files
 
-SYMBOLS = {"raw_coinbase_trades": "product_id", "raw_binance_trades": "symbol", "raw_kraken_trades": "pair"}
+SYMBOLS = {
+    "raw_coinbase_trades": "product_id",
+    "raw_binance_trades": "symbol",
+    "raw_kraken_trades": "pair",
+    "raw_okx_trades": "inst_id",
+}
 COLUMNS = {
     "raw_coinbase_trades": "'COINBASE', product_id, trade_id, if(side = 'BUY', 'SELL', 'BUY'), price, size, time",
     "raw_binance_trades": "'BINANCE', symbol, id, if(is_buyer_maker, 'SELL', 'BUY'), price, qty, time",
     "raw_kraken_trades": "'KRAKEN', pair, trade_id, if(side = 'b', 'BUY', 'SELL'), price, volume, time",
+    "raw_okx_trades": "'OKX', inst_id, trade_id, upper(side), px, sz, ts",
 }
 MERGE = """
 MERGE INTO schemahub.schemahub.trades_unified t

@@ -12,15 +12,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.binance import Binance
 from schemahub_lib.exchanges.coinbase import Coinbase
 from schemahub_lib.exchanges.kraken import Kraken
+from schemahub_lib.exchanges.okx import Okx
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Page, Record, Request, Response
+from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.schemas import TRADES_UNIFIED, Column
 from schemahub_lib.watermark import Watermark
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+RAW_TABLES = {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()}
+# By raw table: which of its columns is the unified price, quantity, …, as the shipped mappings say.
+COLUMNS = {
+    spec.source: {mapped.target: mapped.origin.name for mapped in spec.columns if isinstance(mapped.origin, Column)}
+    for spec in load_mappings(None, RAW_TABLES)[TRADES_UNIFIED.name]
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,19 @@ class OldKrakenTape(KrakenTape):
         return self.fields(trade, repr(round(trade.ns / 1e9, 4)))
 
 
+class OkxTape(Tape):
+    def answer(self, request):
+        limit, trades = min(int(request.params["limit"]), self.cap), self.trades
+        if "after" in request.params:
+            place = {1: lambda trade: trade.id, 2: lambda trade: trade.ns // 10**6}[request.params.get("type", 1)]
+            trades = [trade for trade in trades if place(trade) < int(request.params["after"])]
+        return f'{{"code":"0","msg":"","data":[{",".join(map(self.row, trades[-limit:][::-1]))}]}}', {}
+
+    def row(self, trade):
+        row = {"instId": "BTC-USDT", "side": trade.taker, "sz": trade.size, "source": "0", "px": trade.price}
+        return compact({**row, "tradeId": str(trade.id), "ts": str(trade.ns // 10**6)})
+
+
 @dataclass
 class Venue:
     """An exchange and its side of the wire. `symbol` is a product; `ids` tells whether rows have ids."""
@@ -127,6 +150,15 @@ class Venue:
     symbol: str
     ids: bool = True
     pages_smaller_than_asked: bool = False
+
+    def value(self, record: Record, target: str) -> object:
+        """What `record` has in the column that the unified column `target` is made of."""
+        return record[COLUMNS[self.exchange.raw_table.name][target]]
+
+    def key(self, target: str) -> str:
+        """What the exchange calls the field that the unified column `target` is made of."""
+        column = COLUMNS[self.exchange.raw_table.name][target]
+        return next(expected.key for expected in self.exchange.fields if expected.column == column)
 
     def tape(self, trades: Iterable[Trade], page_size: int) -> Tape:
         """Served in pages of `page_size`, which is also what the connector asks for."""
@@ -151,7 +183,7 @@ class Venue:
     def printed(self, tape: Tape, trade: Trade) -> int:
         """The time that a row of `trade` shows, in microseconds."""
         row = json.loads(tape.row(trade), parse_float=str)
-        return self.exchange.time_of(row[2] if isinstance(row, list) else row["time"])
+        return self.exchange.time_of(row[2] if isinstance(row, list) else row[self.key("trade_ts")])
 
     def shown(self, tape: Tape, trade: Trade) -> tuple[object, ...]:
         """What identifies a trade in a record: its id, or its time and values where it has none."""
@@ -162,13 +194,16 @@ class Venue:
     def seen(self, record: Record) -> tuple[object, ...]:
         if self.ids:
             return (record[self.exchange.id_column],)
-        return self.exchange.time_of(record["time"]), record["price"], record["volume"], record["side"]
+        return self.time_of(record), *(self.value(record, target) for target in ("price", "quantity", "side"))
+
+    def time_of(self, record: Record) -> int:
+        return self.exchange.time_of(record[self.exchange.time_column])
 
     def watermark(self, records: list[Record], cursor: str) -> Watermark:
         """What a run leaves behind that has committed `records`, the whole stream so far."""
-        id_column, time_of = self.exchange.id_column, self.exchange.time_of
-        last_ts = time_of(records[-1]["time"])
-        tail = [record[id_column] for record in records if time_of(record["time"]) == last_ts and not self.ids]
+        id_column = self.exchange.id_column
+        last_ts = self.time_of(records[-1])
+        tail = [record[id_column] for record in records if self.time_of(record) == last_ts and not self.ids]
         return Watermark(records[-1][id_column], EPOCH + timedelta(microseconds=last_ts), cursor, tuple(sorted(tail)))
 
 
@@ -178,6 +213,7 @@ VENUES = {
     "binance": (Binance, BinanceTape, "BTCUSDT", {}),
     "kraken": (Kraken, KrakenTape, "XBTUSD", {}),
     "kraken before 2022": (Kraken, OldKrakenTape, "XBTUSD", {"ids": False}),
+    "okx": (Okx, OkxTape, "BTC-USDT", {}),
 }
 
 

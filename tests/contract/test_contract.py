@@ -283,7 +283,7 @@ def test_a_record_has_the_raw_tables_own_columns_and_its_own_text(venue, trade):
 def test_prices_and_sizes_keep_their_exact_text(venue, trade, price, size):
     tape = venue.tape([replace(even(venue, trade, 1)[0], price=price, size=size)], 5)
     (record,) = records_of(venue.pages(tape, BEFORE_ALL))
-    assert (record["price"], record.get("size", record.get("qty", record.get("volume")))) == (price, size)
+    assert (venue.value(record, "price"), venue.value(record, "quantity")) == (price, size)
 
 
 def test_a_taker_who_buys_and_one_who_sells_are_told_apart(venue, trade):
@@ -293,6 +293,7 @@ def test_a_taker_who_buys_and_one_who_sells_are_told_apart(venue, trade):
         "coinbase": lambda record: {"SELL": "buy", "BUY": "sell"}[record["side"]],  # the maker's
         "binance": lambda record: "sell" if record["is_buyer_maker"] else "buy",
         "kraken": lambda record: {"b": "buy", "s": "sell"}[record["side"]],
+        "okx": lambda record: record["side"],
     }
     assert [takers[venue.exchange.name](r) for r in records_of(venue.pages(tape, BEFORE_ALL))] == ["buy", "sell"]
 
@@ -312,7 +313,7 @@ def test_a_row_that_is_no_trade_is_set_aside_and_the_others_go_on(venue, trade):
     pages = list(venue.pages(tape, BEFORE_ALL))
     assert len(records_of(pages)) == 22
     (rejected,) = [rejected for page in pages for rejected in page.rejected]
-    assert rejected.reason == "price is 'free', not a number"
+    assert rejected.reason == f"{venue.key('price')} is 'free', not a number"
     assert rejected.payload == tape.row(trades[11])
 
 

@@ -29,7 +29,10 @@ PRODUCTS: Mapping[str, Sequence[str]] = {
     "coinbase": ("BTC-USD", "ETH-USD", "SOL-USD"),
     "binance": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
     "kraken": ("XBTUSD", "ETHUSD", "SOLUSD"),
+    "okx": ("BTC-USDT", "ETH-USDT", "SOL-USDT"),
 }
+# One exchange of each way to page, for tests that would prove nothing more with another: OKX pages as Coinbase does.
+WAYS = ("coinbase", "binance", "kraken")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TARGET = TRADES_UNIFIED.name
 
@@ -153,4 +156,15 @@ def _kraken(session: requests.Session, url: str, symbol: str, since: datetime) -
         last = body["result"]["last"]
 
 
-PAGES = {"coinbase": _coinbase, "binance": _binance, "kraken": _kraken}
+def _okx(session: requests.Session, url: str, symbol: str, since: datetime) -> Iterator[tuple[Any, ...]]:
+    after: dict[str, str] = {}
+    while True:
+        body, _ = _ask(session, f"{url}/api/v5/market/history-trades", instId=symbol, limit=100, **after)
+        for row in body["data"]:
+            yield row["tradeId"], row["side"].upper(), row["px"], row["sz"], int(row["ts"]) * 1000
+        if not body["data"] or int(body["data"][-1]["ts"]) < since.timestamp() * 1000:
+            return
+        after = {"after": body["data"][-1]["tradeId"]}
+
+
+PAGES = {"coinbase": _coinbase, "binance": _binance, "kraken": _kraken, "okx": _okx}

@@ -108,7 +108,7 @@ def test_malformed_rows_are_set_aside_and_the_run_goes_on_and_says_so(
         assert re.search(rf"{exchange}: \d+ rows were set aside in schemahub_quarantine", run.out)
     market.set_faults({})
     again = cli("run", "pipeline", "--json")
-    assert again.out.count("nothing_new") == 4, "what was set aside is not fetched again"
+    assert again.out.count("nothing_new") == len(EXCHANGES) + 1, "what was set aside is not fetched again"
 
 
 def test_a_unify_that_is_held_back_does_not_hide_what_was_ingested(
@@ -135,6 +135,7 @@ def test_a_field_of_the_wrong_type_costs_its_row_only(
     patterns = {
         "coinbase": (rb'("trade_id":%s,"side":)"\w+"', rb"\1[1]", "side is ['1'], not one of buy, sell, BUY, SELL"),
         "binance": (rb'("id":%s,.*?"isBuyerMaker":)\w+', rb'\1"no"', "isBuyerMaker is 'no', not true or false"),
+        "okx": (rb'("side":)"\w+"([^}]*"tradeId":"%s")', rb"\1[1]\2", "side is ['1'], not one of buy, sell"),
         "kraken": (rb'\["[\d.]+"(,[^\]]*,%s\])', rb"[null\1", "price is None, not a number"),
     }
 
@@ -157,7 +158,7 @@ def test_a_field_of_the_wrong_type_costs_its_row_only(
 
 @dataclass
 class Broken:
-    """A run during which six products were broken, each in its own way, and one after they were mended."""
+    """A run during which some products were broken, each in its own way, and one after they were mended."""
 
     reports: dict[str, Report]
     landed: dict[Key, Values]
@@ -172,8 +173,12 @@ def breakages() -> Spoiler:
     def spoil(path: str, body: bytes) -> bytes | None:
         if "rades" not in path:
             return None
+        if "ETH-USDT" in path:
+            return b'{"code":"50001","data":[],"msg":"Service temporarily unavailable."}'
         if "ETH-USD" in path:
             return b'{"trades":[]}'
+        if "SOL-USDT" in path:
+            return b'{"code":"0","data":{},"msg":""}'
         if "SOL-USD" in path:
             return b"<html><body>Sorry</body></html>"
         if "historicalTrades" in path and "BTCUSDT" in path:
@@ -215,6 +220,8 @@ def broken(spark_jvm: None, market: Simulator, tmp_path_factory: pytest.TempPath
         ("binance", "ETHUSDT", "trades", "first: price is {}, not a number"),
         ("kraken", "ETHUSD", "/0/public/Trades", "expected result: an object of one pair's rows and `last`"),
         ("kraken", "SOLUSD", "/0/public/Trades", "EService:Unavailable"),
+        ("okx", "ETH-USDT", "/api/v5/market/history-trades", "Service temporarily unavailable. (code 50001)"),
+        ("okx", "SOL-USDT", "/api/v5/market/history-trades", "expected data: an array of trades, newest first, but"),
     ],
 )
 def test_what_stays_broken_is_named_with_what_was_expected(
@@ -234,12 +241,14 @@ BROKEN = {
     ("binance", "ETHUSDT"),
     ("kraken", "ETHUSD"),
     ("kraken", "SOLUSD"),
+    ("okx", "ETH-USDT"),
+    ("okx", "SOL-USDT"),
 }
 
 
 def test_products_that_are_well_are_unified_all_the_same(broken: Broken, expected: dict[Key, Values]) -> None:
     well = {key: values for key, values in expected.items() if (key[0].lower(), key[1]) not in BROKEN}
-    assert {key[1] for key in well} == {"BTC-USD", "SOLUSDT", "XBTUSD"}
+    assert {key[1] for key in well} == {"BTC-USD", "SOLUSDT", "XBTUSD", "BTC-USDT"}
     assert well.items() <= broken.landed.items()
     assert broken.landed.items() <= expected.items()
     assert broken.raw == broken.landed.keys()
@@ -254,7 +263,7 @@ def test_a_product_that_broke_half_way_keeps_whole_pages_without_a_gap(
     assert len(on_tape) > 1000
     assert landed == on_tape[: len(landed)]
     assert 0 < len(landed) <= 1000
-    assert {key[1] for key in broken.landed} == {"BTC-USD", "BTCUSDT", "SOLUSDT", "XBTUSD"}
+    assert {key[1] for key in broken.landed} == {"BTC-USD", "BTCUSDT", "SOLUSDT", "XBTUSD", "BTC-USDT"}
 
 
 def test_the_run_after_the_mend_completes_everything(broken: Broken, expected: dict[Key, Values]) -> None:
@@ -282,6 +291,7 @@ def test_one_exchange_down_does_not_stop_the_others(
         ("coinbase", "BTC-USD", "BTC-USDD", "coinbase BTC-USDD /products/BTC-USDD/trades: HTTP 404: NotFound"),
         ("binance", "BTCUSDT", "BTCUSTD", "binance BTCUSTD /api/v3/aggTrades: HTTP 400: Invalid symbol. (code -1121)"),
         ("kraken", "XBTUSD", "BTCUSD", "kraken BTCUSD /0/public/Trades: EQuery:Unknown asset pair"),
+        ("okx", "BTC-USDT", "BTC-USDD", "okx BTC-USDD /api/v5/market/history-trades: Instrument ID, Instrument ID"),
     ],
 )
 def test_an_unknown_product_is_named_and_the_others_land(
@@ -321,5 +331,6 @@ def test_the_row_of_a_run_tells_how_the_exchange_took_it(make_lake: MakeLake, ma
     assert found == {
         "coinbase": (1.0, "closed", 0),
         "kraken": (1.0, "closed", 0),
+        "okx": (1.0, "closed", 0),
         "binance": (1.0, "open", 1),
     }

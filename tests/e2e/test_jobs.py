@@ -19,7 +19,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.rebuild import current_state
 from schemahub_lib.tables.session import jar_files
-from tests.e2e.pipelines import NOW, lake_at, tape, unified
+from tests.e2e.pipelines import NOW, PRODUCTS, WAYS, lake_at, tape, unified
 from tests.e2e.support import ROOT, environment
 
 pytestmark = pytest.mark.slow
@@ -86,12 +86,13 @@ def test_the_package_holds_the_library_and_the_mappings_and_nothing_else(package
 
 def test_the_jobs_one_after_another_by_spark_submit(tmp_path: Path, package: Path, market: Simulator) -> None:
     env = environment(market.urls, tmp_path / "warehouse")
-    for job in ("ingest_coinbase", "ingest_binance", "ingest_kraken"):
-        done = submit(env, tmp_path, package, job, *SINCE, "--log-format", "json")
+    for source in WAYS:
+        done = submit(env, tmp_path, package, f"ingest_{source}", *SINCE, "--log-format", "json")
         assert done.returncode == 0, done.stderr
     done = submit(env, tmp_path, package, "unify")
     assert done.returncode == 0, done.stderr
-    assert unified(lake_at(tmp_path / "warehouse", market.urls)) == tape(market.urls)
+    products = {source: PRODUCTS[source] for source in WAYS}
+    assert unified(lake_at(tmp_path / "warehouse", market.urls)) == tape(market.urls, products=products)
 
 
 def test_a_job_tells_by_its_exit_status_how_it_went(tmp_path: Path, package: Path, market: Simulator) -> None:
@@ -131,7 +132,7 @@ def test_the_pipeline_on_a_cluster_with_s3_and_glue_from_empty_buckets(
     )
     expected = [key[0] for key in tape(market.urls)]
     assert json.loads(asked.stdout) == [
-        {"exchange": name, "trades": expected.count(name)} for name in ("BINANCE", "COINBASE", "KRAKEN")
+        {"exchange": name, "trades": expected.count(name)} for name in sorted(name.upper() for name in EXCHANGES)
     ]
 
 

@@ -19,7 +19,7 @@ from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import read_state
 from tests.e2e.conftest import Outcome
-from tests.e2e.pipelines import PRODUCTS, ingest, raw_keys, settings_for, tape, unified, unify
+from tests.e2e.pipelines import PRODUCTS, WAYS, ingest, raw_keys, settings_for, tape, unified, unify
 from tests.e2e.support import keys
 from tests.e2e.tape import TapeServer, with_holes
 from tests.soak import PRODUCT, Place, assert_exact, begin, finish
@@ -105,7 +105,7 @@ def test_landing_loading_and_unifying_gives_what_ingesting_gives(
     assert len(expected) > 300
 
 
-@pytest.mark.parametrize("source", EXCHANGES)
+@pytest.mark.parametrize("source", WAYS)
 def test_an_object_is_loaded_once(run: Cli, lake: Lake, source: str, tmp_path: Path) -> None:
     landed = land_one(run, source, tmp_path / "out")
     (first,) = load(run, source, tmp_path / "out")
@@ -117,7 +117,7 @@ def test_an_object_is_loaded_once(run: Cli, lake: Lake, source: str, tmp_path: P
     assert_each_once(lake, source, landed)
 
 
-@pytest.mark.parametrize("source", EXCHANGES)
+@pytest.mark.parametrize("source", WAYS)
 def test_of_an_object_written_anew_only_new_trades_are_loaded(
     run: Cli, lake: Lake, source: str, tmp_path: Path
 ) -> None:
@@ -130,7 +130,7 @@ def test_of_an_object_written_anew_only_new_trades_are_loaded(
     assert_each_once(lake, source, landed)
 
 
-@pytest.mark.parametrize("source", EXCHANGES)
+@pytest.mark.parametrize("source", WAYS)
 def test_trades_that_lie_in_two_objects_or_twice_in_one_are_loaded_once(
     run: Cli, lake: Lake, source: str, tmp_path: Path
 ) -> None:
@@ -145,7 +145,7 @@ def test_trades_that_lie_in_two_objects_or_twice_in_one_are_loaded_once(
     assert_each_once(lake, source, landed)
 
 
-@pytest.mark.parametrize("source", EXCHANGES)
+@pytest.mark.parametrize("source", WAYS)
 def test_what_was_loaded_is_not_fetched_into_the_table_again(
     run: Cli, lake: Lake, market: Simulator, source: str, tmp_path: Path
 ) -> None:

@@ -15,12 +15,16 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.messages import Credentials, Request
-from schemahub_lib.schemas import RAW_COMMON
+from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.schemas import RAW_COMMON, TRADES_UNIFIED, Column
 
 KEY = Credentials("the-key", base64.b64encode(b"a secret of the test").decode(), "the-passphrase")
 NOW = 1775571561.875
+MAPPINGS = load_mappings(None, {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()})[
+    TRADES_UNIFIED.name
+]
 # Modules beside the connectors.
-SHARED = {"__init__", "base", "rows", "fields"}
+SHARED = {"__init__", "base", "rows", "fields", "windows"}
 
 
 def test_every_connectors_module_is_registered_by_its_name():
@@ -47,7 +51,10 @@ def test_a_raw_table_is_named_keyed_sorted_and_partitioned_alike(exchange):
     assert table.column(exchange.time_column).type == "TIMESTAMP"
     assert table.column(exchange.time_column).time_encoding != "datetime"
     assert set(RAW_COMMON) <= set(table.columns)
-    assert all(table.column(name).required for name in (*table.key, exchange.time_column, "price"))
+    mapping = next(spec for spec in MAPPINGS if spec.source == table.name)
+    for target, mapped in mapping.by_target.items():  # a side is not told everywhere
+        if isinstance(mapped.origin, Column) and TRADES_UNIFIED.column(target).required:
+            assert table.column(mapped.origin.name).required
 
 
 def test_the_tables_columns_stand_in_the_agreed_order():
@@ -56,6 +63,7 @@ def test_the_tables_columns_stand_in_the_agreed_order():
         "coinbase": ("trade_id", "product_id", "price", "size", "time", "side", *common),
         "binance": ("id", "symbol", "price", "qty", "time", *common, "quote_qty", "is_buyer_maker", "is_best_match"),
         "kraken": ("trade_id", "pair", "price", "volume", "time", "side", "order_type", "misc", *common),
+        "okx": ("trade_id", "inst_id", "px", "sz", "ts", "side", "source", *common),
     }
 
 
@@ -83,9 +91,10 @@ def test_kraken_private_requests_are_signed_as_ccxt_signs_them():
     assert dict(ours.headers) == {name: signed["headers"][name] for name in ("API-Key", "API-Sign")}
 
 
-def test_kraken_public_requests_carry_no_key():
-    request = Request("/0/public/Trades", {"pair": "XBTUSD"})
-    assert EXCHANGES["kraken"].sign(request, KEY, NOW) == request
+@pytest.mark.parametrize(("name", "path"), [("kraken", "/0/public/Trades"), ("okx", "/api/v5/market/history-trades")])
+def test_public_requests_carry_no_key_where_it_would_change_nothing(name, path):
+    request = Request(path, {"pair": "XBTUSD"})
+    assert EXCHANGES[name].sign(request, KEY, NOW) == request
 
 
 def test_binance_market_data_needs_the_keys_header_alone():

@@ -1,3 +1,3 @@
 DELETE FROM schemahub.schemahub.trades_unified.branch_run_1 AS t
 WHERE
-  exchange IN ('BINANCE', 'COINBASE', 'KRAKEN')
+  exchange IN ('BINANCE', 'COINBASE', 'KRAKEN', 'OKX')

@@ -39,7 +39,8 @@ BOUNDS = Bounds((LAST_YEAR, HOUR), "1000", "999")
 BRANCH = "schemahub.schemahub.trades_unified.branch_run_1"
 REGION = Region(HOUR[0], HOUR[1], ("BTC-USD",))
 NAMES = (
-    *("binance_trades", "coinbase_trades", "kraken_trades", "batch", "figures", "merge", "found", "contradicting"),
+    *(f"{name}_trades" for name in EXCHANGES),
+    *("batch", "figures", "merge", "found", "contradicting"),
     *("delete", "repeated", "averages", "clear", "touched", "present", "elsewhere", "changes", "region_batch"),
 )
 

@@ -176,6 +176,10 @@ INCREMENTS: dict[str, list[dict[str, Any]]] = {
         {"trade_id": "1", "pair": "XBTUSD", "price": 100.5, "volume": 0.5, "time": T0, "side": "b"},
         {"trade_id": "2", "pair": "XBTUSD", "price": 100.5, "volume": 0.6, "time": T0, "side": "s"},
     ],
+    "raw_okx_trades": [
+        {"trade_id": "1", "inst_id": "BTC-USDT", "px": 100.5, "sz": 0.7, "ts": T0, "side": "buy"},
+        {"trade_id": "2", "inst_id": "BTC-USDT", "px": 100.6, "sz": 0.8, "ts": T0, "side": "sell"},
+    ],
 }
 LEDGER = [
     {"source": "coinbase", "symbol": "BTC-USD", **BTC},
@@ -183,6 +187,7 @@ LEDGER = [
     {"source": "kraken", "symbol": "XBTUSD", **BTC},
     {"source": "kraken", "symbol": "XBTUSD", **BTC, "base_asset": "what it was", "replaced_at": T0 - timedelta(days=1)},
     {"source": "kraken", "symbol": "XBTUSD", **BTC, "base_asset": "what it was", "replaced_at": T0 + timedelta(days=1)},
+    {"source": "okx", "symbol": "BTC-USDT", **BTC, "quote_asset": "USDT", "canonical_symbol": "BTC-USDT"},
     {"source": "kraken", "symbol": "BTC-USD", **BTC, "canonical_symbol": "the same name on another exchange"},
 ]
 
@@ -209,7 +214,7 @@ def run_batch(
 
 
 @pytest.mark.parametrize("time_zone", ["UTC", "Asia/Tokyo"])
-def test_three_exchanges_become_one_table_with_the_takers_side(
+def test_the_exchanges_become_one_table_with_the_takers_side(
     plain_spark: SparkSession, raw_tables: Mapping[str, Table], time_zone: str
 ) -> None:
     with session(plain_spark, time_zone=time_zone):
@@ -222,6 +227,8 @@ def test_three_exchanges_become_one_table_with_the_takers_side(
         ("COINBASE", "NEW-USD", "1", None, 7.0, 1.0),
         ("KRAKEN", "XBTUSD", "1", "BUY", 100.5, 0.5),
         ("KRAKEN", "XBTUSD", "2", "SELL", 100.5, 0.6),
+        ("OKX", "BTC-USDT", "1", "BUY", 100.5, 0.7),
+        ("OKX", "BTC-USDT", "2", "SELL", 100.6, 0.8),
     ]
     assert {(row["trade_ts"], row["ingest_ts"]) for row in rows} == {
         (micros(T0.isoformat()), micros(INGEST_TS.isoformat()))
@@ -237,6 +244,7 @@ def test_canonical_names_come_from_the_product_list_of_the_same_exchange(
         "BTC-USD": ("BTC-USD", "BTC", "USD"),
         "BTCUSDT": ("BTC-USDT", "BTC", "USDT"),
         "XBTUSD": ("BTC-USD", "BTC", "USD"),
+        "BTC-USDT": ("BTC-USDT", "BTC", "USDT"),
         "NEW-USD": (None, None, None),  # not in the list: the trade is kept, without names
     }
 

@@ -20,10 +20,10 @@ KRAKEN = (SHIPPED / "kraken_trades.yaml").read_bytes()
 BINANCE = (SHIPPED / "binance_trades.yaml").read_bytes()
 
 
-def test_the_shipped_mappings_cover_the_three_exchanges(raw_tables: Mapping[str, Table]) -> None:
+def test_the_shipped_mappings_cover_the_exchanges(raw_tables: Mapping[str, Table]) -> None:
     loaded = load_mappings(None, raw_tables)
     assert {target: [spec.source for spec in specs] for target, specs in loaded.items()} == {
-        "trades_unified": ["raw_binance_trades", "raw_coinbase_trades", "raw_kraken_trades"]
+        "trades_unified": ["raw_binance_trades", "raw_coinbase_trades", "raw_kraken_trades", "raw_okx_trades"]
     }
     assert loaded["trades_unified"][0].file == "mappings/binance_trades.yaml"
     assert all("side" in spec.by_target for spec in loaded["trades_unified"])
@@ -35,6 +35,7 @@ def test_the_shipped_mappings_cover_the_three_exchanges(raw_tables: Mapping[str,
         ("product_ids_seed.yaml", "coinbase", ["BTC-USD", "ETH-USD", "SOL-USD"]),
         ("product_ids_seed_binance.yaml", "binance", ["BTCUSDT", "ETHUSDT", "SOLUSDT"]),
         ("product_ids_seed_kraken.yaml", "kraken", ["XBTUSD", "ETHUSD", "SOLUSD"]),
+        ("product_ids_seed_okx.yaml", "okx", ["BTC-USDT", "ETH-USDT", "SOL-USDT"]),
     ],
 )
 def test_each_exchange_starts_with_three_products(file: str, source: str, ids: list[str]) -> None:

@@ -138,7 +138,7 @@ def test_a_transform_may_be_keyed_by_the_raw_or_the_target_name(raw_tables: Mapp
         (
             "  exchange: BINANCE",
             "",
-            "6:3: trades_unified requires 'exchange' (COINBASE, BINANCE, KRAKEN): map a raw column to it, "
+            "6:3: trades_unified requires 'exchange' (its name in capitals, e.g. COINBASE): map a raw column to it, "
             "or make it constant",
         ),
         ("  time: trade_ts", "", "6:3: trades_unified requires 'trade_ts' (when the trade executed): map a raw column"),

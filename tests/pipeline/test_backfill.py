@@ -22,9 +22,9 @@ from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import Stream, read_state
 
-PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
-# Kraken answers once a second.
-SOURCES = ["coinbase", "binance", pytest.param("kraken", marks=pytest.mark.slow)]
+PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD", "okx": "BTC-USDT"}
+# Kraken answers once a second, and OKX's pages are of a hundred.
+SOURCES = ["coinbase", "binance", *(pytest.param(name, marks=pytest.mark.slow) for name in ("kraken", "okx"))]
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
 
 

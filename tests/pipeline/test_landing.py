@@ -29,9 +29,9 @@ from schemahub_lib.pipeline.resume import Resumption
 from schemahub_lib.pipeline.workers import Outcome, exit_code
 from schemahub_lib.simulator import Simulator
 
-PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
-# Kraken answers once a second.
-SOURCES = ["coinbase", "binance", pytest.param("kraken", marks=pytest.mark.slow)]
+PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD", "okx": "BTC-USDT"}
+# Kraken answers once a second, and OKX's pages are of a hundred.
+SOURCES = ["coinbase", "binance", *(pytest.param(name, marks=pytest.mark.slow) for name in ("kraken", "okx"))]
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -137,6 +137,13 @@ def test_a_watermark_rebuilt_from_several_objects_is_where_it_was(
     assert place.ingest().status == "ok"
     assert len(place.ids()) > len(ids)
     place.assert_whole()
+
+
+@pytest.mark.parametrize(
+    ("source", "names"), [("coinbase", ["trade_id", "product_id"]), ("okx", ["tradeId", "instId"])]
+)
+def test_a_record_begins_with_id_and_product_by_the_exchanges_own_names(source: str, names: list[str]) -> None:
+    assert list(layout_of(EXCHANGES[source]).names.values())[:2] == names
 
 
 def test_an_object_is_called_after_its_oldest_trade(settings: Settings, tmp_path: Path) -> None:

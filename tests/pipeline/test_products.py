@@ -24,7 +24,7 @@ from schemahub_lib.tables.lake import Lake
 
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-KRAKEN, COINBASE, BINANCE = (EXCHANGES[name] for name in ("kraken", "coinbase", "binance"))
+KRAKEN, COINBASE, BINANCE, OKX = (EXCHANGES[name] for name in ("kraken", "coinbase", "binance", "okx"))
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def test_names_given_win_over_the_seed_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exchange", "first"), [(COINBASE, "BTC-USD"), (BINANCE, "BTCUSDT"), (KRAKEN, "XBTUSD")], ids=lambda v: str(v)[:12]
+    ("exchange", "first"),
+    [(COINBASE, "BTC-USD"), (BINANCE, "BTCUSDT"), (KRAKEN, "XBTUSD"), (OKX, "BTC-USDT")],
+    ids=lambda v: str(v)[:12],
 )
 def test_without_names_the_shipped_seed_file_tells(exchange: object, first: str) -> None:
     assert wanted_products(exchange, [], None)[0] == first  # type: ignore[arg-type]

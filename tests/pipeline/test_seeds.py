@@ -38,7 +38,9 @@ def test_the_file_gets_what_the_exchange_lists_as_open(settings: Settings, tmp_p
     file = tmp_path / "seed.yaml"
     changed = change(settings, file, source=source)
     assert read_seed(file) == list(changed.product_ids) == sorted(changed.added)
-    assert {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}[source] in changed.product_ids
+    assert {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD", "okx": "BTC-USDT"}[
+        source
+    ] in changed.product_ids
     assert not set(changed.left_out) & set(changed.product_ids)
 
 

@@ -93,7 +93,7 @@ def test_every_exchange_has_a_mapping_into_the_unified_table(lake: Lake) -> None
     ("target", "sources", "told"),
     [
         ("trades", (), "'trades' is not a unified table: choose one of trades_unified"),
-        (TARGET, ("mtgox",), "'mtgox' is not an exchange: choose among coinbase, binance, kraken"),
+        (TARGET, ("mtgox",), "'mtgox' is not an exchange: choose among coinbase, binance, kraken, okx"),
     ],
 )
 def test_wrong_names_are_refused(target: str, sources: tuple[str, ...], told: str, lake: Lake) -> None:

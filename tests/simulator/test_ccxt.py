@@ -29,6 +29,7 @@ def clients(frozen: tuple[Simulator, Any]) -> Iterator[dict[str, Any]]:
         "coinbase": ccxt.coinbaseexchange({"urls": {"api": {"public": urls["coinbase"]}}}),
         "binance": ccxt.binance({"apiKey": "unused", "urls": {"api": binance_api}}),
         "kraken": ccxt.kraken({"urls": {"api": {"public": urls["kraken"]}}}),
+        "okx": ccxt.okx({"urls": {"api": {"rest": urls["okx"]}}}),
     }
     for client in clients.values():
         client.enableRateLimit = False
@@ -56,6 +57,7 @@ def test_it_loads_the_markets_by_their_common_names(clients: dict[str, Any]) -> 
     assert {"BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD", "XTZ/USD"} <= clients["coinbase"].markets.keys()
     assert {"BTC/USDT", "ETH/USDT", "SOL/USDT", "DOGE/USDT", "XTZ/USDT"} <= clients["binance"].markets.keys()
     assert {"BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD", "XTZ/USD"} == clients["kraken"].markets.keys()
+    assert {"BTC/USDT", "ETH/USDT", "SOL/USDT", "DOGE/USDT", "XTZ/USDT"} == clients["okx"].markets.keys()
     assert not clients["coinbase"].markets["MIR/USD"]["active"]
     assert not clients["binance"].markets["MIR/USDT"]["active"]
 
@@ -102,8 +104,21 @@ def test_kraken_walks_forward_by_last(clients: dict[str, Any]) -> None:
     assert_equal(found, "kraken", made.trades(start, start + 2200))
 
 
+def test_okx_walks_back_by_after(clients: dict[str, Any]) -> None:
+    made = tape("okx")
+    end = made.count(NOW)
+    found: list[Any] = []
+    params: dict[str, Any] = {"method": "publicGetMarketHistoryTrades"}
+    for _ in range(3):
+        page = clients["okx"].fetch_trades("BTC/USDT", limit=70, params=params)
+        found += page
+        params["after"] = min(int(trade["id"]) for trade in page)
+    assert_equal(sorted(found, key=lambda trade: int(trade["id"])), "okx", made.trades(end - 210, end))
+
+
 def test_books_have_bids_below_asks(clients: dict[str, Any]) -> None:
-    for exchange, symbol in (("coinbase", "BTC/USD"), ("binance", "BTC/USDT"), ("kraken", "BTC/USD")):
+    symbols = {"coinbase": "BTC/USD", "binance": "BTC/USDT", "kraken": "BTC/USD", "okx": "BTC/USDT"}
+    for exchange, symbol in symbols.items():
         book = clients[exchange].fetch_order_book(symbol)
         assert book["bids"][0][0] < book["asks"][0][0]
 

@@ -19,6 +19,7 @@ TRADES = {
     "coinbase": ("/products/BTC-USD/trades", {"limit": 20}),
     "binance": ("/api/v3/historicalTrades", {"symbol": "BTCUSDT", "limit": 20}),
     "kraken": ("/0/public/Trades", {"pair": "XBTUSD", "count": 20}),
+    "okx": ("/api/v5/market/history-trades", {"instId": "BTC-USDT", "limit": 20}),
 }
 Page = Callable[..., requests.Response]
 
@@ -44,6 +45,7 @@ def test_an_internal_error_has_the_exchanges_own_shape(faulty: tuple[Simulator, 
         "coinbase": (500, {"message": "Internal server error"}),
         "binance": (500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}),
         "kraken": (200, {"error": ["EGeneral:Internal error"]}),
+        "okx": (500, {"code": "50026", "data": [], "msg": "System error. Try again later"}),
     }[exchange]
     answer = page(exchange)
     assert (answer.status_code, answer.json()) == (status, body)
@@ -101,7 +103,9 @@ def test_a_malformed_row_breaks_one_number_of_one_row(faulty: tuple[Simulator, P
 
     def rows() -> list[Any]:
         body = page(exchange).json()
-        return list(next(iter(body["result"].values()))) if exchange == "kraken" else list(body)
+        if exchange == "kraken":
+            return list(next(iter(body["result"].values())))
+        return list(body["data"] if exchange == "okx" else body)
 
     simulator.set_faults({})
     good = rows()

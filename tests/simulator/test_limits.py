@@ -79,6 +79,13 @@ def test_kraken_answers_200_with_an_error_for_the_pair_asked_too_often(get: Any)
     assert get("kraken", "/0/public/Trades", pair="ETHUSD", count=1).json()["error"] == []
 
 
+def test_okx_counts_each_endpoint_and_answers_429_with_a_code(get: Any) -> None:
+    answers = [get("okx", "/api/v5/market/history-trades", instId="BTC-USDT") for _ in range(20)]
+    refused = next(answer for answer in answers if answer.status_code != 200)
+    assert (refused.status_code, refused.json()) == (429, {"msg": "Too Many Requests", "code": "50011"})
+    assert get("okx", "/api/v5/public/time").json()["code"] == "0"
+
+
 def test_binance_answers_429_with_retry_after_and_then_418(get: Any) -> None:
     if time.monotonic() % 60 > 55:  # a new minute would begin in the middle
         time.sleep(6)
