@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from schemahub_lib.errors import MappingError
+from schemahub_lib.exchanges import EXCHANGES as CONNECTORS
 from schemahub_lib.mapping.registry import load_mappings, load_symbols, validate
 from schemahub_lib.mapping.symbols import parse_symbols
 from schemahub_lib.schemas import Table
 
-EXCHANGES = ("coinbase", "binance", "kraken")
+EXCHANGES = tuple(CONNECTORS)
 SHIPPED = Path(__file__).resolve().parents[2] / "mappings"
 
 
