@@ -10,7 +10,14 @@ from typing import NoReturn
 
 import click
 
-from schemahub_lib.commands import drift, landing, look, run, tables  # noqa: F401 - each adds its commands to the group
+from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to the group
+    drift,
+    landing,
+    look,
+    mappings,
+    run,
+    tables,
+)
 from schemahub_lib.commands.base import FAULT_EXIT, main_group
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
 

@@ -18,8 +18,6 @@ from schemahub_lib.exchanges.fields import place_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from schemahub_lib.mapping.compiler import ColumnLineage
-    from schemahub_lib.mapping.spec import MappingSpec
     from schemahub_lib.pipeline.doctor import Finding
     from schemahub_lib.pipeline.maintain import Upkeep
     from schemahub_lib.pipeline.plan import Plan
@@ -236,19 +234,6 @@ def show_seed_change(change: SeedChange) -> None:
 
 def show_findings(findings: Sequence[Finding]) -> None:
     show_table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
-
-
-def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, *, as_json: bool) -> None:
-    """Column lineage and generated SQL of one mapping."""
-    if as_json:
-        show_json({"file": spec.file, "columns": lineage, "sql": sql})
-        return
-    show_table(
-        f"{spec.source} -> {spec.target_table}  ({spec.file})",
-        ("column", "type", "from", "transform", "sql"),
-        [(row.target, row.type, row.origin, row.transform, row.sql) for row in lineage],
-    )
-    click.echo(sql)
 
 
 def show_rows(rows: pa.Table, output: str) -> None:

@@ -20,7 +20,7 @@ LAYERS = (
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
     {"pipeline"},
-    {"commands", "cli", "render", "render_tables", "render_drift", "glue", "__main__", "demo"},
+    {"commands", "cli", "render", "render_tables", "render_drift", "render_mappings", "glue", "__main__", "demo"},
 )
 # The simulator is an independent reading of the exchanges' documents.
 SIMULATOR_MAY_USE = {"simulator", "errors", "__init__"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from schemahub_lib.commands.base import Globals, command
-from schemahub_lib.commands.look import mappings_group
+from schemahub_lib.commands.mappings import mappings_group
 from schemahub_lib.exchanges import EXCHANGES
 
 

@@ -1,4 +1,4 @@
-"""Commands that look and serve: status, query, doctor, mappings, simulate."""
+"""Commands that look and serve: status, query, doctor, simulate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import click
 
 from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group
 from schemahub_lib.errors import UsageError
-from schemahub_lib.exchanges import EXCHANGES
 
 
 @command(main_group, "status")
@@ -53,44 +52,6 @@ def doctor_command(options: Globals) -> None:
     render.show_json(findings) if options.json else render.show_findings(findings)
     if any(finding.status == "fail" for finding in findings):
         raise click.exceptions.Exit(FAULT_EXIT)
-
-
-@main_group.group("mappings")
-def mappings_group() -> None:
-    """Check and look at mapping files."""
-
-
-@command(mappings_group, "validate")
-@click.argument("location", required=False)
-def mappings_validate_command(options: Globals, location: str | None) -> None:
-    """Check mappings and symbols.yaml in LOCATION (default: those in use): all problems at once, with file and line."""
-    from schemahub_lib import render
-    from schemahub_lib.config import Settings
-    from schemahub_lib.mapping.registry import validate
-    from schemahub_lib.pipeline.unify import raw_tables
-
-    place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
-    names = validate(place, raw_tables(), list(EXCHANGES))
-    render.show_json({"valid": names}) if options.json else click.echo("\n".join(f"ok  {name}" for name in names))
-
-
-@command(mappings_group, "show")
-@click.argument("source", type=click.Choice(list(EXCHANGES)))
-@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
-def mappings_show_command(options: Globals, source: str, target: str) -> None:
-    """Where each column of the target comes from, and the SQL that fills it."""
-    from datetime import UTC, datetime
-
-    from schemahub_lib import render
-    from schemahub_lib.mapping.compiler import explain_columns, increment_select
-    from schemahub_lib.mapping.sql import to_sql
-    from schemahub_lib.pipeline.unify import mappings_for
-    from schemahub_lib.schemas import PRODUCTS, TARGETS
-
-    (spec,) = mappings_for(options.lake(), target, [source])
-    columns = explain_columns(spec, TARGETS[target])
-    select = increment_select(spec, TARGETS[target], f"{spec.source}_increment", PRODUCTS.name, datetime.now(UTC))
-    render.show_mapping(spec, columns, to_sql(select), as_json=options.json)
 
 
 @command(main_group, "simulate")

@@ -8,10 +8,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from schemahub_lib.errors import MappingError, Problem, UsageError
+from schemahub_lib.mapping.examples import Example, parse_examples
 from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.symbols import SYMBOLS, Tickers, parse_symbols
 from schemahub_lib.schemas import TARGETS, Table
+
+EXAMPLES = "_test.yaml"  # ends the name of the file with a mapping's examples
 
 
 def load_mappings(
@@ -75,6 +78,33 @@ def read_mapping(location: str | None, file: str) -> str:
         if name == file:
             return _decode(content, file)
     raise UsageError(f"{file} is not there any more: run again")
+
+
+def load_examples(
+    location: str | None,
+    specs: Sequence[MappingSpec],
+    raw_tables: Mapping[str, Table],
+    targets: Mapping[str, Table] = TARGETS,
+) -> list[tuple[MappingSpec, list[Example]]]:
+    """Of each mapping the examples in `<its name>_test.yaml` beside it, where there is such a file.
+
+    Raises MappingError with the problems of all of them.
+    """
+    texts = dict(_files(location, lambda name: name.endswith(EXAMPLES)))
+    found: list[tuple[MappingSpec, list[Example]]] = []
+    problems: list[Problem] = []
+    for spec in specs:
+        file = spec.file.rpartition(".")[0] + EXAMPLES
+        if file not in texts:
+            continue
+        try:
+            text = _decode(texts[file], file)
+            found.append((spec, parse_examples(text, file, raw_tables[spec.source], targets[spec.target_table])))
+        except MappingError as error:
+            problems += error.problems
+    if problems:
+        raise MappingError(problems)
+    return found
 
 
 def shipped_mappings() -> Traversable:

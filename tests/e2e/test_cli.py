@@ -209,6 +209,27 @@ def test_mappings_validate_names_the_files_that_are_well(cli: Cli) -> None:
     assert run.out.splitlines() == [f"ok  mappings/{name}.yaml" for name in names]
 
 
+def test_mappings_test_fails_where_an_example_does(cli: Cli, tmp_path: Path, spark_jvm: None) -> None:
+    mapping = (ROOT / "mappings" / "coinbase_trades.yaml").read_text()
+    examples = (ROOT / "mappings" / "coinbase_trades_test.yaml").read_text()
+    (tmp_path / "coinbase_trades.yaml").write_text(mapping)
+    (tmp_path / "coinbase_trades_test.yaml").write_text(
+        examples.replace("price: 46568.73\n      quantity", "price: 1\n      quantity")
+    )
+    run = cli("mappings", "test", "--mappings", str(tmp_path))
+    assert run.code == 1
+    assert f"FAILED {tmp_path}/coinbase_trades_test.yaml:11: the maker bought, so the taker sold" in run.out
+    assert "price: expected 1.0, got 46568.73" in run.out
+    assert run.out.count("\nok ") == 2
+
+
+def test_mappings_show_draws_the_lineage(cli: Cli) -> None:
+    run = cli("mappings", "show", "binance", "--mermaid")
+    assert run.out.splitlines()[0] == "flowchart LR"
+    label = '|"taker_from_is_buyer_maker"|'
+    assert f'["raw_binance_trades.is_buyer_maker"] -->{label} side["trades_unified.side"]' in run.out
+
+
 def test_mappings_show_tells_where_each_column_comes_from(cli: Cli) -> None:
     shown = json.loads(cli("mappings", "show", "kraken", "--json").out)
     origin = {column["target"]: column["origin"] for column in shown["columns"]}

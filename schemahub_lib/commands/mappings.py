@@ -1,0 +1,70 @@
+"""`schemahub mappings …`: check, look at and test mapping files."""
+
+from __future__ import annotations
+
+import click
+
+from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group
+from schemahub_lib.exchanges import EXCHANGES
+
+
+@main_group.group("mappings")
+def mappings_group() -> None:
+    """Check and look at mapping files."""
+
+
+@command(mappings_group, "validate")
+@click.argument("location", required=False)
+def mappings_validate_command(options: Globals, location: str | None) -> None:
+    """Check mappings and symbols.yaml in LOCATION (default: those in use): all problems at once, with file and line."""
+    from schemahub_lib import render
+    from schemahub_lib.config import Settings
+    from schemahub_lib.mapping.registry import validate
+    from schemahub_lib.pipeline.unify import raw_tables
+
+    place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
+    names = validate(place, raw_tables(), list(EXCHANGES))
+    render.show_json({"valid": names}) if options.json else click.echo("\n".join(f"ok  {name}" for name in names))
+
+
+@command(mappings_group, "show")
+@click.argument("source", type=click.Choice(list(EXCHANGES)))
+@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
+@click.option("--mermaid", is_flag=True, help="The lineage alone, as a Mermaid diagram.")
+def mappings_show_command(options: Globals, source: str, target: str, mermaid: bool) -> None:
+    """Where each column of the target comes from, and the SQL that fills it."""
+    from datetime import UTC, datetime
+
+    from schemahub_lib import render_mappings
+    from schemahub_lib.mapping.compiler import explain_columns, increment_select
+    from schemahub_lib.mapping.sql import to_sql
+    from schemahub_lib.pipeline.unify import mappings_for
+    from schemahub_lib.schemas import PRODUCTS, TARGETS
+
+    (spec,) = mappings_for(options.lake(), target, [source])
+    columns = explain_columns(spec, TARGETS[target])
+    if mermaid:
+        click.echo(render_mappings.mermaid(spec, columns))
+        return
+    select = increment_select(spec, TARGETS[target], f"{spec.source}_increment", PRODUCTS.name, datetime.now(UTC))
+    render_mappings.show_mapping(spec, columns, to_sql(select), as_json=options.json)
+
+
+@command(mappings_group, "test")
+@click.argument("source", required=False, type=click.Choice(list(EXCHANGES)))
+@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
+def mappings_test_command(options: Globals, source: str | None, target: str) -> None:
+    """Run the examples of SOURCE's mapping, or of all: what is in `<mapping>_test.yaml` beside it. Reads no table."""
+    from schemahub_lib import render_mappings
+    from schemahub_lib.mapping.registry import load_examples
+    from schemahub_lib.pipeline.examples import run_examples
+    from schemahub_lib.pipeline.unify import mappings_for, raw_tables
+
+    lake = options.lake()
+    specs = mappings_for(lake, target, [source] if source else [])
+    parts = load_examples(lake.settings.mappings, specs, raw_tables())
+    outcomes = run_examples(parts) if parts else []
+    without = [spec.file for spec in specs if spec.file not in {tested.file for tested, _ in parts}]
+    render_mappings.show_examples(outcomes, without, as_json=options.json)
+    if any(outcome.differences for outcome in outcomes):
+        raise click.exceptions.Exit(FAULT_EXIT)
