@@ -77,12 +77,12 @@ def show_reports(reports: Sequence[Report]) -> None:
         if report.quarantined:
             click.echo(f"{report.source}: {report.quarantined} rows were set aside in schemahub_quarantine")
         if report.samples:
-            _show_samples(report.samples)
+            show_samples(report.samples)
         if report.sql:
             click.echo(report.sql)
 
 
-def _show_samples(samples: Sequence[Sample]) -> None:
+def show_samples(samples: Sequence[Sample]) -> None:
     told = list(samples[0].before or samples[0].after or {})
 
     def cell(sample: Sample, name: str) -> str:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemahub_lib.render import show_json, show_table
+from schemahub_lib.render import show_json, show_samples, show_table
 
 if TYPE_CHECKING:
     from schemahub_lib.mapping.compiler import ColumnLineage
     from schemahub_lib.mapping.spec import MappingSpec
     from schemahub_lib.pipeline.examples import Outcome
+    from schemahub_lib.pipeline.mapping_plan import MappingPlan
 
 
 def show_mapping(spec: MappingSpec, lineage: Sequence[ColumnLineage], sql: str, *, as_json: bool) -> None:
@@ -54,3 +55,25 @@ def show_examples(outcomes: Sequence[Outcome], without: Sequence[str], *, as_jso
         click.echo(f"none   {file} has no examples")
     failed = sum(bool(outcome.differences) for outcome in outcomes)
     click.echo(f"{len(outcomes)} examples, {failed} failed", err=True)
+
+
+def show_plans(plans: Sequence[MappingPlan], *, as_json: bool) -> None:
+    """What changed mappings would do, with samples, and how to do it."""
+    if as_json:
+        show_json(plans)
+        return
+    if not plans:
+        click.echo("these mappings make the same rows as those in use")
+    for plan in plans:
+        changes = plan.changes
+        click.echo(
+            f"{plan.source} -> {plan.target}, of {plan.rows:,} raw rows from {plan.start:%Y-%m-%d %H:%M:%S} to "
+            f"{plan.end:%Y-%m-%d %H:%M:%S}: {changes.inserted:,} rows come, {changes.changed:,} change, "
+            f"{changes.removed:,} go"
+        )
+        if plan.columns:
+            show_table("changed rows by column", ("column", "rows"), [(n, f"{c:,}") for n, c in plan.columns.items()])
+        if changes.samples:
+            show_samples(changes.samples)
+        if changes:
+            click.echo(f"to apply it, once the new mapping is in use: {plan.command}")

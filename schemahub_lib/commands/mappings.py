@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group
+from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group, period
 from schemahub_lib.exchanges import EXCHANGES
 
 
@@ -68,3 +68,32 @@ def mappings_test_command(options: Globals, source: str | None, target: str) -> 
     render_mappings.show_examples(outcomes, without, as_json=options.json)
     if any(outcome.differences for outcome in outcomes):
         raise click.exceptions.Exit(FAULT_EXIT)
+
+
+@command(mappings_group, "plan")
+@click.argument("location")
+@click.option("--source", type=click.Choice(list(EXCHANGES)), help="Its mapping alone  [default: all that differ].")
+@click.option("--target", default="trades_unified", show_default=True, help="Unified table.")
+@click.option("--from", "start", help="Compare on raw rows from this time on (UTC)  [default: the newest day].")
+@click.option("--to", "end", help="Compare on raw rows before this time (UTC).")
+def mappings_plan_command(
+    options: Globals, location: str, source: str | None, target: str, start: str | None, end: str | None
+) -> None:
+    """What the mappings in LOCATION would make of raw rows, against those in use: nothing is changed."""
+    from schemahub_lib import render_mappings
+    from schemahub_lib.mapping.registry import load_mappings
+    from schemahub_lib.pipeline.mapping_plan import plan_mapping
+    from schemahub_lib.pipeline.unify import mappings_for, raw_tables
+
+    since, until = period(start, end, ("--from", "--to"))
+    lake = options.lake()
+    in_use = {spec.source: spec for spec in mappings_for(lake, target, [source] if source else [])}
+    changed = [
+        spec
+        for spec in load_mappings(location, raw_tables()).get(target, ())
+        if spec.source in in_use and not spec.makes_the_same_as(in_use[spec.source])
+    ]
+    names = {exchange.raw_table.name: name for name, exchange in EXCHANGES.items()}
+    plans = [plan_mapping(lake, in_use[spec.source], spec, names[spec.source], since, until) for spec in changed]
+    lake.close()
+    render_mappings.show_plans(plans, as_json=options.json)

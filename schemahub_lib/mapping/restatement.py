@@ -87,6 +87,32 @@ def present_sql(target: Table, identifier: str, keys_view: str) -> str:
     return to_sql(exp.select("*").from_(rows.subquery("present")).where(exp.column(_NUMBER).eq(1)))
 
 
+def as_present_sql(target: Table, rows_view: str) -> str:
+    """Rows of a view that repeats no key, as `present_sql` gives them."""
+    when = exp.column(target.time_column)
+    return to_sql(
+        exp.select(
+            *target.column_names,
+            exp.alias_(exp.Literal.number(1), _COPIES),
+            exp.alias_(when, FIRST_TS),
+            exp.alias_(when.copy(), LAST_TS),
+        ).from_(rows_view)
+    )
+
+
+def changed_columns_sql(target: Table, changes_view: str) -> str:
+    """How many of the rows of a view of changes (see `changes_sql`) have another value in each column."""
+
+    def differs(name: str) -> exp.Expr:
+        return exp.and_(
+            exp.column(OP).eq(exp.Literal.string(CHANGE)),
+            exp.NullSafeNEQ(this=exp.column(name), expression=exp.column(f"old_{name}")),
+        )
+
+    counts = (exp.alias_(exp.CountIf(this=differs(column.name)), column.name) for column in target.compared)
+    return to_sql(exp.select(*counts).from_(changes_view))
+
+
 def elsewhere_sql(target: Table, present_view: str, rows_view: str, region: exp.Expr) -> str:
     """The keys of which raw may have more than the region shows: those that are there now and raw has none of in the
     region, and those that are now outside of it."""

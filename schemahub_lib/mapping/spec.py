@@ -65,6 +65,12 @@ class MappingSpec:
     description: str = ""
     owner: str = ""
 
+    def makes_the_same_as(self, other: MappingSpec) -> bool:
+        """Whether the rows of both are the same: files, words and audits may differ."""
+        return (self.source, self.target_table, self.columns, self.filters) == (
+            *(other.source, other.target_table, other.columns, other.filters),
+        )
+
     @property
     def by_target(self) -> dict[str, ColumnMapping]:
         """The mapped columns by target name."""

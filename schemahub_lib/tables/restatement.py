@@ -57,6 +57,30 @@ class Changes:
         return bool(self.inserted or self.changed or self.removed)
 
 
+def changes_between(lake: Lake, target: Table, rows_view: str, present_view: str) -> tuple[DataFrame, Changes]:
+    """What must change where `present_view` (see `present_sql`) is, so that it is as `rows_view`; the rows themselves
+    are as `changes_sql` gives them."""
+    frame = kept(lake.spark.sql(changes_sql(target, rows_view, present_view)), "changes")
+    counted = {row[OP]: row["count"] for row in frame.groupBy(OP).count().collect()}
+    samples = [
+        _sample(target, row.asDict())
+        for op in (INSERT, CHANGE, REMOVE)
+        if op in counted
+        for row in frame.where(frame[OP] == op).limit(SAMPLES).collect()
+    ]
+    return frame, Changes(counted.get(INSERT, 0), counted.get(CHANGE, 0), counted.get(REMOVE, 0), tuple(samples))
+
+
+def _sample(target: Table, row: Mapping[str, Any]) -> Sample:
+    told = [column.name for column in target.compared]
+    return Sample(
+        row[OP],
+        {name: row[name] for name in target.key},
+        None if row[OP] == INSERT else {name: in_utc(row[f"old_{name}"]) for name in told},
+        None if row[OP] == REMOVE else {name: in_utc(row[name]) for name in told},
+    )
+
+
 class Restatement:
     """What must change on a branch so that it has of some keys what raw has. The rows that raw has are those of the
     batch under way."""
@@ -80,15 +104,8 @@ class Restatement:
         """What must change: of the keys in a view, or of those that `find_elsewhere` has seen."""
         if keys_view is not None:
             self._see_present(keys_view)
-        self._frame = kept(self._lake.spark.sql(changes_sql(self._target, ROWS, _PRESENT)), "changes")
-        counted = {row[OP]: row["count"] for row in self._frame.groupBy(OP).count().collect()}
-        samples = [
-            self._sample(row.asDict())
-            for op in (INSERT, CHANGE, REMOVE)
-            if op in counted
-            for row in self._frame.where(self._frame[OP] == op).limit(SAMPLES).collect()
-        ]
-        return Changes(counted.get(INSERT, 0), counted.get(CHANGE, 0), counted.get(REMOVE, 0), tuple(samples))
+        self._frame, changes = changes_between(self._lake, self._target, ROWS, _PRESENT)
+        return changes
 
     def seen(self, columns: Sequence[str]) -> set[str]:
         """The values of some columns in the rows that raw has and in those that are there."""
@@ -97,15 +114,6 @@ class Restatement:
         each = f.explode(f.array(*columns)).alias("value")
         tables = (self._lake.spark.table(view) for view in (ROWS, _PRESENT))
         return {row["value"] for rows in tables for row in rows.select(each).distinct().collect()}
-
-    def _sample(self, row: Mapping[str, Any]) -> Sample:
-        told = [column.name for column in self._target.compared]
-        return Sample(
-            row[OP],
-            {name: row[name] for name in self._target.key},
-            None if row[OP] == INSERT else {name: in_utc(row[f"old_{name}"]) for name in told},
-            None if row[OP] == REMOVE else {name: in_utc(row[name]) for name in told},
-        )
 
     def apply(self) -> None:
         """Delete by key what changes or goes, wherever it is, then append what changes or comes."""
