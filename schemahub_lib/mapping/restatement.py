@@ -39,6 +39,8 @@ class Region:
             conditions.append(when.copy() < timestamp(self.end))
         if self.symbols:
             spelled = [name for name in SYMBOL_COLUMNS if name in target.column_names]
+            if not spelled:
+                raise UsageError(f"{target.name} has no symbols: leave out --symbols")
             conditions.append(exp.paren(exp.or_(*(exp.column(name).isin(*self.symbols) for name in spelled))))
         return exp.and_(*conditions)
 

@@ -182,7 +182,7 @@ def averages_sql(target: Table, identifier: str, first: datetime, start: datetim
     keys = [exp.column(name) for name in target.key[:-1]]
 
     def average(condition: exp.Expr) -> exp.Expr:
-        return exp.Avg(this=exp.Case().when(condition, exp.column(price)))
+        return exp.cast(exp.Avg(this=exp.Case().when(condition, exp.column(price))), "DOUBLE")
 
     select = exp.select(
         *keys,

@@ -269,9 +269,10 @@ def _set_aside(lake: Lake, target: Table, rows: DataFrame, run_id: str) -> int:
     by_stream: dict[tuple[str, str], list[Rejected]] = {}
     # Not what a run fills in: the same row set aside twice is one finding.
     payload = f.to_json(f.struct(*(column.name for column in target.columns if not column.filled)))
-    for row in rows.select(FROM_SOURCE, "symbol", payload.alias("payload")).collect():
+    stream = target.key[-2]
+    for row in rows.select(FROM_SOURCE, stream, payload.alias("payload")).collect():
         reason = "its key is in the unified table with other values"
-        by_stream.setdefault((row[FROM_SOURCE], row["symbol"]), []).append(Rejected(reason, row["payload"]))
+        by_stream.setdefault((row[FROM_SOURCE], row[stream]), []).append(Rejected(reason, row["payload"]))
     names = {exchange.raw_table.name: exchange.name for exchange in EXCHANGES.values()}
     for (source, stream), rejected in by_stream.items():
         quarantine(lake, names[source], stream, run_id, rejected)
