@@ -6,6 +6,7 @@ get in. Names, constants and comments cannot smuggle SQL in either: what is prin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from schemahub_lib.mapping.nodes import nearest
 from schemahub_lib.schemas import Column, SqlType
 
 LONGEST = 4000  # characters
+DIGITS = 38  # of a number
 
 # By the name to write. Each is total over its own type, or made so below; none depends on the session or the day.
 FUNCTIONS: dict[str, type[exp.Expr]] = {
@@ -131,7 +133,10 @@ def _check(tree: exp.Expr, columns: Sequence[Column]) -> None:
             if isinstance(node, exp.Func):
                 _refuse_function(node.sql_name())
             _refuse(f"{_named(node)} cannot be in an expression: use operators, CASE, CAST and functions")
-        elif isinstance(node, exp.Func) and node.error_messages():
+        # sqlglot does not miss a replacement before it prints it.
+        elif isinstance(node, exp.Func) and (
+            node.error_messages() or (isinstance(node, exp.RegexpReplace) and not node.args.get("replacement"))
+        ):
             _refuse(f"the function {node.sql_name().lower()} lacks an argument")
         elif isinstance(node, exp.Column):
             if node.table or node.name not in names:
@@ -140,10 +145,18 @@ def _check(tree: exp.Expr, columns: Sequence[Column]) -> None:
         elif isinstance(node, exp.DataType):
             if node.this.value not in (*_CASTS, "TEXT", "VARCHAR", "TIMESTAMPTZ", "TIMESTAMPLTZ"):
                 _refuse(f"CAST cannot be to {node.sql('spark')}: choose one of {', '.join(_CASTS)}")
+        elif isinstance(node, exp.Literal) and node.is_number and not _fits(node.name):
+            _refuse(f"the number {node.name:.60} is too large, or has too many digits")
+        elif isinstance(node, exp.In) and not node.expressions and not node.args.get("query"):
+            _refuse("IN needs a list: write it as `x IN ('a', 'b')`")
         elif isinstance(node, exp.Cast) and node.args.get("format"):
             _refuse("CAST has no FORMAT in Spark: leave it out")
     if isinstance(tree.unnest(), exp.Column):
         _refuse(f"`{tree.sql('spark')}` is a raw column as it is: write it under mappings")
+
+
+def _fits(number: str) -> bool:
+    return sum(map(str.isdigit, number)) <= DIGITS and math.isfinite(float(number))
 
 
 def _refuse_function(name: str) -> NoReturn:
@@ -152,7 +165,7 @@ def _refuse_function(name: str) -> NoReturn:
 
 def _named(node: exp.Expr) -> str:
     return {"Subquery": "a subquery", "Select": "a subquery", "Star": "*", "Alias": "an alias"}.get(
-        type(node).__name__, f"`{node.sql('spark')}`"
+        type(node).__name__, f"`{type(node).__name__.lower()}`"
     )
 
 

@@ -185,7 +185,7 @@ def test_a_patch_that_is_applied_fills_both_tables_and_an_older_program_goes_on_
             check=True,
         )
 
-    assert newer("mappings", "validate").stdout.count("ok") == 3
+    assert newer("mappings", "validate").stdout.startswith("ok ")
     feed.advance(60)
     assert "WARNING" not in newer(*PIPELINE).stderr
     assert "no drift" in newer("mappings", "drift").stdout

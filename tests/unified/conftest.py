@@ -66,6 +66,12 @@ def trades(ids: Iterable[int], start: datetime = NOON, **values: object) -> list
     return [Trade(number, start + timedelta(seconds=place)).but(**values) for place, number in enumerate(ids)]
 
 
+# For `World.mapping`: of a shipped line that an expression takes the place of.
+NO_SIDE = (("  side: side\n", ""), ("  side: taker_from_maker", "  #"))
+NO_TIME = (("  time: trade_ts\n", ""), ("  trade_ts: iso8601\n", ""))
+BY_TIME_OF_FETCHING = ("\nexpressions:\n  trade_ts: greatest(time, _source_ingest_ts)\n", *NO_TIME)
+
+
 class World:
     """A lake whose raw table is filled and unified as a test says."""
 
@@ -79,13 +85,15 @@ class World:
         assert table.metadata.current_snapshot_id is not None
         return table.metadata.current_snapshot_id
 
-    def mapping(self, more: str = "", *, instead: tuple[str, str] = ("", "")) -> None:
-        """Use the shipped mapping with one text in the place of another, and more at its end."""
-        shipped = (MAPPINGS / "coinbase_trades.yaml").read_text()
-        assert instead[0] in shipped
+    def mapping(self, more: str = "", *instead: tuple[str, str]) -> None:
+        """Use the shipped mapping with some texts in the place of others, and more at its end."""
+        text = (MAPPINGS / "coinbase_trades.yaml").read_text()
+        for old, new in instead:
+            assert old in text
+            text = text.replace(old, new)
         folder = self._folder / "mappings"
         folder.mkdir(exist_ok=True)
-        (folder / "coinbase_trades.yaml").write_text(shipped.replace(*instead) + more)
+        (folder / "coinbase_trades.yaml").write_text(text + more)
         self.lake.settings = replace(self.lake.settings, mappings=str(folder))
 
     def unify(self, *, dry_run: bool = False) -> Report:

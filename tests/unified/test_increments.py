@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from schemahub_lib.errors import AuditFailed, SchemaHubError
 from schemahub_lib.pipeline.increments import read_increment, reading
 from schemahub_lib.schemas import QUARANTINE, TRADES_UNIFIED
 from schemahub_lib.tables.publish import Outdated
-from tests.unified.conftest import NOON, RAW, Trade, World, trades, unified
+from tests.unified.conftest import BY_TIME_OF_FETCHING, NOON, RAW, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 
@@ -151,7 +150,7 @@ def test_when_it_is_not_known_what_is_unified_keys_are_compared_wherever_they_ar
     assert raw is not None
     raw.manage_snapshots().remove_tag(f"unified_{TRADES_UNIFIED.name}").commit()
     raw.maintenance.expire_snapshots().by_id(gone).commit()
-    world.mapping(instead=("  time: trade_ts", "  _source_ingest_ts: trade_ts"))  # three weeks later
+    world.mapping(*BY_TIME_OF_FETCHING)  # three weeks later
     report = world.unify()
     assert (report.rows, report.conflicts) == (3, 3)
     assert world.rows() == unified(*first, *(trade.but(at=trade.fetched) for trade in second))
@@ -252,12 +251,9 @@ def test_filters_defaults_and_expressions_are_applied(world: World) -> None:
     first, second, third = trades([1, 2, 3])
     world.mapping(
         "\nfilters:\n  - price > 50\nexpressions:\n  quantity: size * 2\ndefaults:\n  side: SELL\n",
-        instead=("  size: quantity", "  # size: quantity"),
+        ("  size: quantity", "  # size: quantity"),
+        ("  quantity: to_double\n", ""),
     )
-    shipped = world.lake.settings.mappings
-    assert shipped is not None
-    file = Path(shipped) / "coinbase_trades.yaml"
-    file.write_text(file.read_text().replace("  quantity: to_double\n", ""))
     world.append(first, second.but(price=10.0), third.but(side="?"))
     report = world.unify()
     assert (report.rows, report.duplicates) == (2, 0)

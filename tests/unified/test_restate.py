@@ -13,10 +13,10 @@ from schemahub_lib.mapping.restatement import Region, elsewhere_sql, present_sql
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.types import arrow_schema
-from tests.unified.conftest import MAPPINGS, NOON, Trade, World, trades, unified
+from tests.unified.conftest import BY_TIME_OF_FETCHING, MAPPINGS, NO_SIDE, NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
-OTHER_SIDES = ("side: taker_from_maker", "side: taker_from_code")  # of Kraken: Coinbase's words become unknown
+OTHER_SIDES = ("\nexpressions:\n  side: if(side = 'B', 'BUY', null)\n", *NO_SIDE)  # words of another exchange
 OLD, NEW = trades(range(1, 5), NOON - DAY), trades(range(11, 15))
 
 
@@ -27,7 +27,7 @@ def filled(world: World) -> None:
 
 def test_only_the_part_asked_for_follows_the_new_mapping(world: World) -> None:
     filled(world)
-    world.mapping(instead=OTHER_SIDES)
+    world.mapping(*OTHER_SIDES)
     preview = world.restate(NOON - timedelta(hours=1), dry_run=True)
     assert (preview.status, preview.rows, preview.changed, preview.removed) == ("dry_run", 0, 4, 0)
     assert {(s.change, s.before["side"], s.after["side"]) for s in preview.samples if s.before and s.after} == {
@@ -68,7 +68,7 @@ def test_rows_that_a_mapping_moves_into_the_part_or_out_of_it_are_followed(world
     moved = [trade.but(fetched=NOON + 30 * DAY) for trade in NEW]
     world.append(*OLD, *moved)
     world.unify()
-    world.mapping(instead=("  time: trade_ts", "  _source_ingest_ts: trade_ts"))
+    world.mapping(*BY_TIME_OF_FETCHING)
     later = [trade.but(at=trade.fetched) for trade in moved]
     world.restate(NOON - timedelta(hours=1), NOON + timedelta(hours=1))  # out of it
     assert world.rows() == unified(*OLD, *later)
@@ -82,7 +82,7 @@ def test_a_symbol_alone_is_restated(world: World, symbol: str) -> None:
     rows = [*NEW, *(trade.but(product="ETH-USD") for trade in NEW)]
     world.append(*rows)
     world.unify()
-    world.mapping(instead=OTHER_SIDES)
+    world.mapping(*OTHER_SIDES)
     assert world.restate(symbols=(symbol,)).changed == 4
     assert world.rows() == unified(*(row.but(side="?") if row.product == symbol else row for row in rows))
 
@@ -90,7 +90,7 @@ def test_a_symbol_alone_is_restated(world: World, symbol: str) -> None:
 def test_a_full_refresh_makes_all_anew_and_goes_on_from_there(world: World) -> None:
     filled(world)
     world.plant(Trade(777, NOON), NEW[0])
-    world.mapping(instead=OTHER_SIDES)
+    world.mapping(*OTHER_SIDES)
     late = trades([20])
     world.append(*late)
     report = world.refresh()
@@ -102,7 +102,7 @@ def test_a_full_refresh_makes_all_anew_and_goes_on_from_there(world: World) -> N
 
 def test_a_full_refresh_takes_out_what_no_mapping_makes_any_more(world: World) -> None:
     filled(world)
-    world.mapping(instead=("  exchange: COINBASE", "  exchange: CB"))
+    world.mapping("", ("  exchange: COINBASE", "  exchange: CB"))
     assert world.restate(dry_run=True, everything=True).removed == 8
     world.refresh()
     assert world.rows() == unified(*OLD, *NEW)
