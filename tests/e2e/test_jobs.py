@@ -115,7 +115,8 @@ def test_the_pipeline_on_a_cluster_with_s3_and_glue_from_empty_buckets(
         monkeypatch.setenv(name, value)
     bucket = f"jobs-{os.getpid()}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    env = environment(market.urls, "", **aws)
+    # A database of its own: other tests have tables on the same server.
+    env = environment(market.urls, "", SCHEMAHUB_DATABASE=bucket.replace("-", "_"), **aws)
     del env["SCHEMAHUB_WAREHOUSE"]
     place = ("--profile", "glue", "--warehouse", f"s3://{bucket}/warehouse")
     glue_env = env | {"SCHEMAHUB_PROFILE": "glue", "SCHEMAHUB_WAREHOUSE": place[3]}
