@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from schemahub_lib.mapping.sql import aliased, timestamp, to_sql
+from schemahub_lib.mapping.sql import aliased, timestamp, to_sql, try_cast
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, Column, SqlType
 
@@ -36,7 +36,7 @@ class Addition:
             return TRANSFORMS["iso8601"].apply(self.shown, "STRING")
         if self.column.type == "STRING":
             return self.shown
-        return exp.TryCast(this=self.shown, to=_type(self.column.type), safe=True)
+        return try_cast(self.shown, self.column.type)
 
 
 def add_column_sql(identifier: str, column: Column) -> str:

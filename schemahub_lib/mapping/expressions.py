@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from schemahub_lib.mapping.nodes import nearest
+from schemahub_lib.mapping.sql import try_cast
 from schemahub_lib.schemas import Column, SqlType
 
 LONGEST = 4000  # characters
@@ -94,7 +95,7 @@ def parse_expression(text: str, columns: Sequence[Column], wanted: SqlType) -> e
         _refuse(f"`{text}` gives {given.sql('spark')}, and {wanted} is needed: write CAST(… AS {wanted}) around it")
     total = _total(tree)
     exact = given is not None and given.sql("spark") == wanted
-    return total if exact else _try_cast(total, exp.DataType.build(wanted, dialect="spark"))
+    return total if exact else try_cast(total, wanted)
 
 
 def columns_of(tree: exp.Expr) -> tuple[str, ...]:
@@ -186,7 +187,7 @@ def _type_of(tree: exp.Expr, columns: Sequence[Column]) -> exp.DataType | None:
 def _total(tree: exp.Expr) -> exp.Expr:
     """The same, but NULL where ANSI mode would fail the whole batch: casts, and divisions by zero."""
     tree = tree.transform(
-        lambda node: _try_cast(node.this, node.to) if type(node) in (exp.Cast, exp.TryCast) else node, copy=True
+        lambda node: try_cast(node.this, node.to) if type(node) in (exp.Cast, exp.TryCast) else node, copy=True
     )
     return tree.transform(_without_zero, copy=False)
 
@@ -196,10 +197,6 @@ def _without_zero(node: exp.Expr) -> exp.Expr:
         divisor = exp.Nullif(this=node.expression, expression=exp.Literal.number(0))
         return type(node)(this=node.this, expression=divisor)
     return node
-
-
-def _try_cast(value: exp.Expr, to: exp.DataType) -> exp.Expr:
-    return exp.TryCast(this=value, to=to, safe=True)
 
 
 def _replacing(tree: exp.Expr, kind: type[exp.Expr], replacement: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:

@@ -21,6 +21,12 @@ def to_sql(statement: exp.Expr) -> str:
     return statement.sql(dialect="spark", pretty=True)
 
 
+def try_cast(value: exp.Expr, sql_type: str | exp.DataType) -> exp.Expr:
+    """A cast that gives NULL for what it cannot read: a plain CAST (without safe=True) fails the whole batch where
+    ANSI mode is on (the default of Spark 4)."""
+    return exp.TryCast(this=value, to=exp.DataType.build(sql_type, dialect="spark"), safe=True)
+
+
 def timestamp(moment: datetime) -> exp.Expr:
     """A literal that means the same instant in every session time zone. Raises ValueError for a naive `moment`."""
     if moment.tzinfo is None:

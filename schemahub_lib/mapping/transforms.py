@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from schemahub_lib.mapping.sql import try_cast
 from schemahub_lib.schemas import SqlType
 
 
@@ -46,18 +47,13 @@ class Transform:
         return value if self.satisfied_by(raw_type) else self.build(value)
 
 
-def _try_cast(value: exp.Expr, sql_type: str) -> exp.Expr:
-    # safe=True prints TRY_CAST: a plain CAST fails the whole batch where ANSI mode is on (the default of Spark 4).
-    return exp.TryCast(this=value, to=exp.DataType.build(sql_type, dialect="spark"), safe=True)
-
-
 def _epoch(microseconds_per_unit: str) -> Callable[[exp.Expr], exp.Expr]:
     """Through DECIMAL, so that neither '1762795433.9717445' seconds nor 19 digits of nanoseconds lose a microsecond."""
 
     def build(value: exp.Expr) -> exp.Expr:
-        number = _try_cast(value, "DECIMAL(28, 9)")
+        number = try_cast(value, "DECIMAL(28, 9)")
         microseconds = exp.Mul(this=number, expression=exp.Literal.number(microseconds_per_unit))
-        return exp.func("TIMESTAMP_MICROS", _try_cast(microseconds, "BIGINT"), dialect="spark")
+        return exp.func("TIMESTAMP_MICROS", try_cast(microseconds, "BIGINT"), dialect="spark")
 
     return build
 
@@ -72,7 +68,7 @@ def _iso8601(value: exp.Expr) -> exp.Expr:
         this=value.copy(), expression=exp.Literal.string(_WITHOUT_OFFSET), replacement=exp.Literal.string("$1Z")
     )
     is_iso = exp.RegexpLike(this=value, expression=exp.Literal.string(_ISO8601))
-    return exp.Case().when(is_iso, _try_cast(in_utc, "TIMESTAMP"))
+    return exp.Case().when(is_iso, try_cast(in_utc, "TIMESTAMP"))
 
 
 def _text(function: type[exp.Func]) -> Callable[[exp.Expr], exp.Expr]:
@@ -80,7 +76,7 @@ def _text(function: type[exp.Func]) -> Callable[[exp.Expr], exp.Expr]:
 
 
 def _cast_to(sql_type: SqlType) -> Callable[[exp.Expr], exp.Expr]:
-    return lambda value: _try_cast(value, sql_type)
+    return lambda value: try_cast(value, sql_type)
 
 
 def _choose(buy: exp.Expr, sell: exp.Expr, *, ignore_case: bool) -> Callable[[exp.Expr], exp.Expr]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlglot import exp
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.compiler import RANK, batch_sql
 from schemahub_lib.mapping.restatement import as_present_sql, changed_columns_sql
 from schemahub_lib.mapping.spec import MappingSpec
@@ -19,7 +20,7 @@ from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 from schemahub_lib.tables.restatement import Changes, changes_between
 from schemahub_lib.tables.session import spark_failures_told
-from schemahub_lib.tables.unified import kept, moment
+from schemahub_lib.tables.unified import kept
 
 SAMPLE = timedelta(days=1)  # before the newest raw row, where no time is named
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from sqlglot import exp
 
+from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.audits import broken_rows
 from schemahub_lib.mapping.spec import Constant, MappingSpec
 from schemahub_lib.mapping.statements import averages_sql
@@ -17,7 +18,7 @@ from schemahub_lib.schemas import AUDITS as LEDGER
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.unified import EPOCH, Batch, Found, SourceFigures, moment
+from schemahub_lib.tables.unified import EPOCH, Batch, Found, SourceFigures
 
 BEFORE = timedelta(days=3)  # what a jump is measured against
 LONGEST = timedelta(days=1)  # a batch that spans more is history, and has nothing before it to be compared with

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.restatement import (
     CHANGE,
     FIRST_TS,
@@ -24,7 +25,7 @@ from schemahub_lib.mapping.statements import Bounds, Range, delete_sql, joined
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.unified import NEAR, ROWS, in_utc, kept, moment
+from schemahub_lib.tables.unified import NEAR, ROWS, in_utc, kept
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

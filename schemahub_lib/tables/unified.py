@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.audits import broken_rows
 from schemahub_lib.mapping.compiler import FROM_SOURCE, RANK
 from schemahub_lib.mapping.sql import TIME_RESOLUTION
@@ -143,19 +144,19 @@ class Batch:
         rows = self._lake.spark.sql(found_sql(self._target, branch.identifier, ROWS, days, self._ingest_ts)).collect()
         told_twice = {source for source, figures in self.sources.items() if figures.versions}
         there = told_twice | {row[FROM_SOURCE] for row in rows if row["found"] > row["inserted"]}
-        differing = Counter[tuple[str, bool]]()
+        differing, taken = Counter[str](), Counter[str]()
         if there:  # a batch of new trades, the usual one, has nothing to be compared
             contradicting = self.contradicting(branch, sorted(there))
             is_taken = (contradicting[RANK] == 1).alias("is_taken")
             for row in contradicting.groupBy(FROM_SOURCE, is_taken).count().collect():
-                differing[row[FROM_SOURCE], row["is_taken"]] = row["count"]
+                differing[row[FROM_SOURCE]] += row["count"]
+                taken[row[FROM_SOURCE]] += row["count"] if row["is_taken"] else 0
         return {
-            source: Found(
+            row[FROM_SOURCE]: Found(
                 *(row["found"], row["missing"], row["inserted"]),
-                *(differing[source, True] + differing[source, False], differing[source, True]),
+                *(differing[row[FROM_SOURCE]], taken[row[FROM_SOURCE]]),
             )
             for row in rows
-            for source in (row[FROM_SOURCE],)
         }
 
     def _take_out_repetitions(self, branch: Branch) -> None:
@@ -182,11 +183,6 @@ def kept(rows: DataFrame, view: str) -> DataFrame:
     kept = rows.localCheckpoint()
     kept.createOrReplaceTempView(view)
     return kept
-
-
-def moment(micros: int) -> datetime:
-    """Microseconds since 1970 as an aware time."""
-    return EPOCH + timedelta(microseconds=micros)
 
 
 def in_utc(value: Any) -> Any:
