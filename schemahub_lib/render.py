@@ -56,16 +56,18 @@ def show_table(
     Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False).print(table)
 
 
+_SELDOM = ("filtered", "changed", "removed", "conflicts")  # shown only where they are not 0
+_FIGURES = ("rows", "duplicates", *_SELDOM, "quarantined", "requests", "retries")
+
+
 def show_reports(reports: Sequence[Report]) -> None:
     """What each part of a run did; what failed is named below."""
     figures: dict[str, list[str | None]] = {
-        name: [f"{getattr(report, name):,}" for report in reports]
-        for name in ("rows", "duplicates", "changed", "removed", "conflicts", "quarantined", "requests", "retries")
+        name: [f"{getattr(report, name):,}" for report in reports] for name in _FIGURES
     }
     figures["seconds"] = [f"{report.seconds:.1f}" for report in reports]
     figures["lag"] = [_duration(report.lag_seconds) for report in reports]
-    seldom = ("changed", "removed", "conflicts")
-    shown = {name: texts for name, texts in figures.items() if name not in seldom or set(texts) != {"0"}}
+    shown = {name: texts for name, texts in figures.items() if name not in _SELDOM or set(texts) != {"0"}}
     rows = [
         (report.job, report.source, report.status.replace("_", " "), *(texts[place] for texts in shown.values()))
         for place, report in enumerate(reports)

@@ -144,6 +144,7 @@ RUNS = Table(
         Column("conflicts", "BIGINT", "rows of known keys that came with other values"),
         Column("changed", "BIGINT", "rows that a restatement, or on_conflict: update, put in the place of others"),
         Column("removed", "BIGINT", "rows that a restatement took out"),
+        Column("filtered", "BIGINT", "raw rows that a mapping's filters left out"),
     ),
 )
 QUARANTINE = Table(

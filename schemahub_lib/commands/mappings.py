@@ -16,7 +16,7 @@ def mappings_group() -> None:
 @command(mappings_group, "validate")
 @click.argument("location", required=False)
 def mappings_validate_command(options: Globals, location: str | None) -> None:
-    """Check mappings and symbols.yaml in LOCATION (default: those in use): all problems at once, with file and line."""
+    """Check mappings, their examples and symbols.yaml in LOCATION (default: those in use): all problems at once."""
     from schemahub_lib import render
     from schemahub_lib.config import Settings
     from schemahub_lib.mapping.registry import validate

@@ -74,7 +74,11 @@ AUDITS = {
         Audit("time_bounds", "block", "no trade is before 2009, or ahead of the clock by five minutes", _out_of_time),
         Audit("allowed_values", "block", "a side is BUY, SELL or unknown", _not_allowed),
         Audit("unique_key", "block", "each key of the batch is there once on the days it touches"),
-        Audit("row_count", "block", "rows read = inserted + there already + repeated, and as many as raw gained"),
+        Audit(
+            "row_count",
+            "block",
+            "rows read = inserted + there already + repeated; with those filtered, as many as raw gained",
+        ),
         Audit("conflicts", "warn", "a key that came again has the values it had"),
         Audit("volume_jump", "warn", "trades an hour are within the limit of the days before", limit=20.0),
         Audit("price_jump", "warn", "a symbol's average price is within the limit of the days before", limit=2.0),

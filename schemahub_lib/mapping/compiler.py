@@ -113,6 +113,17 @@ def batch_sql(
     return to_sql(batch.from_(ranked.subquery("ranked")))
 
 
+def filtered_sql(specs_with_views: Sequence[tuple[MappingSpec, str]]) -> str:
+    """By FROM_SOURCE, of mappings that have filters, how many rows of each view they leave out (`filtered`)."""
+    counts: list[exp.Query] = []
+    for spec, view in specs_with_views:
+        met = exp.and_(*(over(condition.tree, _RAW) for condition in spec.filters))
+        left_out = exp.CountIf(this=exp.not_(exp.func("COALESCE", met, exp.false())))
+        source = exp.alias_(exp.Literal.string(spec.source), FROM_SOURCE)
+        counts.append(exp.select(source, exp.alias_(left_out, "filtered")).from_(aliased(view, _RAW)))
+    return to_sql(exp.union(*counts, distinct=False) if len(counts) > 1 else counts[0])
+
+
 def explain_columns(spec: MappingSpec, target: Table) -> tuple[ColumnLineage, ...]:
     """The lineage of every target column, in target order; the time of the run shows as `:ingest_ts`."""
     lineage = []

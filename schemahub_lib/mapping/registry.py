@@ -26,6 +26,42 @@ def load_mappings(
     folder are left out. Raises MappingError with the problems of all files, UsageError when the location cannot be
     read or is empty.
     """
+    specs, problems = _parsed(location, raw_tables, targets)
+    if problems:
+        raise MappingError(problems)
+    specs.sort(key=lambda spec: (spec.target_table, spec.source))
+    return {
+        target: tuple(spec for spec in specs if spec.target_table == target)
+        for target in dict.fromkeys(spec.target_table for spec in specs)
+    }
+
+
+def validate(location: str | None, raw_tables: Mapping[str, Table], exchanges: Sequence[str]) -> list[str]:
+    """The names of all files at `location`, when they are right: mappings, their examples and symbols.yaml.
+
+    Raises MappingError with all problems, UsageError.
+    """
+    specs, problems = _parsed(location, raw_tables, TARGETS)
+    for load in (lambda: load_examples(location, specs, raw_tables), lambda: load_symbols(location, exchanges)):
+        try:
+            load()
+        except MappingError as error:
+            problems += error.problems
+    names = [file for file, _ in _files(location, lambda name: name == SYMBOLS or _is_mapping(name) or _is_test(name))]
+    tested = {_examples_of(file) for file in names if not _is_test(file)}
+    strays = [file for file in names if _is_test(file) and file not in tested]
+    problems += [
+        Problem(file, 0, 0, f"no mapping has this file: examples are in <mapping>{EXAMPLES}") for file in strays
+    ]
+    if problems:
+        raise MappingError(problems)
+    return names
+
+
+def _parsed(
+    location: str | None, raw_tables: Mapping[str, Table], targets: Mapping[str, Table]
+) -> tuple[list[MappingSpec], list[Problem]]:
+    """The mappings that can be read, and what is wrong with the others. Raises UsageError where there is none."""
     specs: list[MappingSpec] = []
     problems: list[Problem] = []
     for file, content in _files(location, _is_mapping):
@@ -38,28 +74,9 @@ def load_mappings(
             message = f"{rival.file} maps {spec.source} to {spec.target_table} already: keep one of the two files"
             problems.append(Problem(file, 0, 0, message))
         specs.append(spec)
-    if problems:
-        raise MappingError(problems)
-    if not specs:
+    if not specs and not problems:
         raise UsageError(f"there is no mapping (*.yaml) in {location or 'the shipped mappings'}")
-    specs.sort(key=lambda spec: (spec.target_table, spec.source))
-    return {
-        target: tuple(spec for spec in specs if spec.target_table == target)
-        for target in dict.fromkeys(spec.target_table for spec in specs)
-    }
-
-
-def validate(location: str | None, raw_tables: Mapping[str, Table], exchanges: Sequence[str]) -> list[str]:
-    """The names of all files at `location`, when they are right. Raises MappingError with all problems, UsageError."""
-    problems: list[Problem] = []
-    for load in (lambda: load_mappings(location, raw_tables), lambda: load_symbols(location, exchanges)):
-        try:
-            load()
-        except MappingError as error:
-            problems += error.problems
-    if problems:
-        raise MappingError(problems)
-    return [file for file, _ in _files(location, lambda name: name == SYMBOLS or _is_mapping(name))]
+    return specs, problems
 
 
 def load_symbols(location: str | None, exchanges: Sequence[str]) -> Tickers:
@@ -94,7 +111,7 @@ def load_examples(
     found: list[tuple[MappingSpec, list[Example]]] = []
     problems: list[Problem] = []
     for spec in specs:
-        file = spec.file.rpartition(".")[0] + EXAMPLES
+        file = _examples_of(spec.file)
         if file not in texts:
             continue
         try:
@@ -128,8 +145,16 @@ def _files(location: str | None, wanted: Callable[[str], bool]) -> Iterator[tupl
 
 def _is_mapping(name: str) -> bool:
     stem, _, extension = name.rpartition(".")
-    other = name == SYMBOLS or stem.startswith("product_ids_seed") or stem.endswith("_test")
+    other = name == SYMBOLS or stem.startswith("product_ids_seed") or _is_test(name)
     return extension in ("yaml", "yml") and not other
+
+
+def _is_test(name: str) -> bool:
+    return name.endswith((EXAMPLES, EXAMPLES.replace(".yaml", ".yml")))
+
+
+def _examples_of(mapping: str) -> str:
+    return mapping.rpartition(".")[0] + EXAMPLES
 
 
 def _folder(folder: Traversable, label: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:

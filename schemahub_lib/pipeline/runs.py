@@ -38,6 +38,7 @@ class Report:
     conflicts: int = 0
     changed: int = 0
     removed: int = 0
+    filtered: int = 0
     requests: int = 0
     retries: int = 0
     throttled: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError, words
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.messages import Rejected
-from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql
+from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql, filtered_sql
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.pipeline.increments import Increment, increments, read_increment, reading
@@ -61,6 +62,7 @@ class Outcome:
     """What was done on the branch."""
 
     read: int = 0
+    filtered: int = 0
     inserted: int = 0
     conflicts: int = 0
     set_aside: int = 0
@@ -134,6 +136,7 @@ def finish(
     outcome = published.result
     report.rows, report.duplicates = outcome.inserted, max(outcome.read - outcome.inserted, 0)
     report.conflicts, report.quarantined = outcome.conflicts, outcome.set_aside
+    report.filtered = outcome.filtered
     report.changed, report.removed = outcome.changed, outcome.removed
     report.audits, report.samples = outcome.findings, list(outcome.samples)
     report.sql = outcome.sql if dry_run else None
@@ -195,17 +198,19 @@ def _merge(
     """MERGE the increments into the branch, see to what contradicts, and audit."""
     watch = Stopwatch()
     specs = [increment.spec for increment in news]
-    gained = {increment.spec.source: increment.rows for increment in news}
     products = lake.identifier(PRODUCTS.name)
     parts = views(lake, [(increment.spec, increment.start, increment.end) for increment in news])
+    filtered = _filtered(lake, parts)
+    wanted = {increment.spec.source: increment.rows - filtered[increment.spec.source] for increment in news}
     select = batch_sql(parts, target, products, ingest_ts)
     with Batch(lake, target, select, ingest_ts, anywhere=anywhere) as batch:
         watch.lap("read")
         batch.merge(branch)
         watch.lap("merge")
-        found, findings = audited(lake, target, branch, specs, batch, ingest_ts, gained)
+        found, findings = audited(lake, target, branch, specs, batch, ingest_ts, wanted)
         outcome = Outcome(
             read=sum(figures.read for figures in batch.sources.values()),
+            filtered=filtered.total(),
             inserted=sum(there.inserted for there in found.values()),
             newest=batch.newest,
             sql=f"-- batch\n{select};\n\n{batch.merge_sql(branch)};",
@@ -220,6 +225,13 @@ def _merge(
     return outcome
 
 
+def _filtered(lake: Lake, parts: Sequence[tuple[MappingSpec, str]]) -> Counter[str]:
+    """How many rows of the raw tables their mappings' filters leave out."""
+    filtering = [(spec, view) for spec, view in parts if spec.filters]
+    rows = lake.spark.sql(filtered_sql(filtering)).collect() if filtering else []
+    return Counter({row[FROM_SOURCE]: row["filtered"] for row in rows})
+
+
 def audited(
     lake: Lake,
     target: Table,
@@ -227,12 +239,12 @@ def audited(
     specs: Sequence[MappingSpec],
     batch: Batch,
     ingest_ts: datetime,
-    gained: Mapping[str, int] | None = None,
+    wanted: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, Found], list[audits.Finding]]:
-    """What is on the branch of a batch that was written to it, and what the audits say (`gained`: see `judge`)."""
+    """What is on the branch of a batch that was written to it, and what the audits say (`wanted`: see `judge`)."""
     with audits.Averages(lake, target, branch, specs, batch) as averages:
         found = batch.found(branch)
-        return found, audits.judge(target, specs, batch, found, gained or {}, averages, ingest_ts)
+        return found, audits.judge(target, specs, batch, found, wanted or {}, averages, ingest_ts)
 
 
 def _resolve(

@@ -50,14 +50,14 @@ def judge(
     specs: Sequence[MappingSpec],
     batch: Batch,
     found: Mapping[str, Found],
-    gained: Mapping[str, int],
+    wanted: Mapping[str, int],
     averages: Averages,
     now: datetime,
 ) -> list[Finding]:
     """Every audit that a mapping has not switched off, by raw table.
 
-    `gained` has the rows that each raw table gained by its own account, where its increment was read; `found` tells
-    what is on the branch after the merge."""
+    `wanted` has the rows that each raw table gained by its own account, less those that filters leave out, where its
+    increment was read; `found` tells what is on the branch after the merge."""
     findings: list[Finding] = []
     conditions = broken_rows(target, now)
     for spec in specs:
@@ -70,9 +70,12 @@ def judge(
         report(
             "unique_key", extra, f"{extra:,} rows too many: keys that are there more than once", None, _repeated(target)
         )
-        # What filters leave out was gained and not read, and nobody else counts it.
-        rows = figures.read if spec.filters else gained.get(spec.source, figures.read)
-        told = f"raw gained {rows:,} rows and {figures.read:,} were read; {there.missing:,} of their keys are not there"
+        rows = wanted.get(spec.source, figures.read)
+        but = " that no filter leaves out" if spec.filters else ""
+        told = (
+            f"raw gained {rows:,} rows{but}, and {figures.read:,} were read; "
+            f"{there.missing:,} of their keys are not there"
+        )
         report("row_count", abs(rows - figures.read) + there.missing, told)
         again = there.differing
         became = {"ignore": "ignored", "update": "taken over", "quarantine": "set aside in schemahub_quarantine"}

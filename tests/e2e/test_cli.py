@@ -205,7 +205,7 @@ def test_doctor_names_the_exchange_that_is_down_and_still_checks_the_rest(
 def test_mappings_validate_names_the_files_that_are_well(cli: Cli) -> None:
     run = cli("mappings", "validate")
     assert run.code == 0
-    names = (*(f"{name}_trades" for name in sorted(EXCHANGES)), "symbols")
+    names = (*(f"{name}_trades{kind}" for name in sorted(EXCHANGES) for kind in ("", "_test")), "symbols")
     assert run.out.splitlines() == [f"ok  mappings/{name}.yaml" for name in names]
 
 

@@ -47,15 +47,24 @@ def test_it_is_no_mapping(tmp_path: Path, raw_tables: Mapping[str, Table]) -> No
     ]
 
 
-def test_validate_tells_the_problems_of_mappings_and_symbols_together(
+def test_validate_tells_the_problems_of_mappings_examples_and_symbols_together(
     tmp_path: Path, raw_tables: Mapping[str, Table]
 ) -> None:
     mapping = (SHIPPED / "kraken_trades.yaml").read_text(encoding="utf-8")
     (tmp_path / "kraken_trades.yaml").write_text(mapping.replace("price: price", "prize: price"))
     (tmp_path / "symbols.yaml").write_text("krakken: {}\n")
+    (tmp_path / "okx_trades.yml").write_bytes((SHIPPED / "okx_trades.yaml").read_bytes())
+    for name in ("okx_trades_test.yaml", "okx_trades_test.yml", "kraken_trades_test.yaml", "binance_trades_test.yaml"):
+        (tmp_path / name).write_text("examples: [{name: all, expect: {sides: BUY}}]\n")
     with pytest.raises(MappingError) as caught:
         validate(str(tmp_path), raw_tables, EXCHANGES)
-    assert {Path(problem.file).name for problem in caught.value.problems} == {"kraken_trades.yaml", "symbols.yaml"}
+    told = {Path(problem.file).name: str(problem) for problem in caught.value.problems}
+    assert told.keys() == {
+        *("kraken_trades.yaml", "symbols.yaml", "okx_trades_test.yaml"),
+        *("okx_trades_test.yml", "binance_trades_test.yaml"),  # of no mapping
+    }
+    assert "did you mean 'side'" in told["okx_trades_test.yaml"]
+    assert "no mapping has this file" in told["okx_trades_test.yml"]
 
 
 def test_every_problem_is_told_with_its_place() -> None:

@@ -250,13 +250,13 @@ def test_what_is_expired_while_it_is_read_is_told_from_what_fails_for_another_re
 def test_filters_defaults_and_expressions_are_applied(world: World) -> None:
     first, second, third = trades([1, 2, 3])
     world.mapping(
-        "\nfilters:\n  - price > 50\nexpressions:\n  quantity: size * 2\ndefaults:\n  side: SELL\n",
+        "\nfilters:\n  - nullif(price, 10.0) > 50\nexpressions:\n  quantity: size * 2\ndefaults:\n  side: SELL\n",
         ("  size: quantity", "  # size: quantity"),
         ("  quantity: to_double\n", ""),
     )
     world.append(first, second.but(price=10.0), third.but(side="?"))
     report = world.unify()
-    assert (report.rows, report.duplicates) == (2, 0)
+    assert (report.rows, report.duplicates, report.filtered) == (2, 0, 1)
     assert world.rows() == unified(first.but(size=2.0), third.but(size=2.0, side="BUY"))
     assert [finding for finding in report.audits if finding.status != "passed"] == []
     assert world.restate(dry_run=True).status == "dry_run"
