@@ -60,6 +60,7 @@ setup(
     package_data={
         "schemahub_lib": ["py.typed"],
         "schemahub_lib.mappings": ["*.yaml", "*.json"],
+        "schemahub_lib.scaffold": ["*.txt"],
         "schemahub_lib.tables": ["*.properties"],
     },
     install_requires=CORE,

@@ -19,7 +19,7 @@ LAYERS = (
     {"__init__", "errors", "config", "schemas", "watermark", "logs"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline"},
+    {"pipeline", "scaffold"},
     {"commands", "cli", "render", "render_tables", "render_drift", "render_mappings", "glue", "__main__", "demo"},
 )
 # The simulator is an independent reading of the exchanges' documents.

@@ -1,4 +1,4 @@
-"""`schemahub mappings …`: check, look at and test mapping files."""
+"""`schemahub mappings …`: check, look at and test mapping files, and begin new ones."""
 
 from __future__ import annotations
 
@@ -97,3 +97,35 @@ def mappings_plan_command(
     plans = [plan_mapping(lake, in_use[spec.source], spec, names[spec.source], since, until) for spec in changed]
     lake.close()
     render_mappings.show_plans(plans, as_json=options.json)
+
+
+@command(mappings_group, "new-source")
+@click.argument("name")
+def mappings_new_source_command(options: Globals, name: str) -> None:
+    """Write what a new exchange begins with, into the checkout at hand: connector, mapping, examples and red tests."""
+    from pathlib import Path
+
+    from schemahub_lib import render
+    from schemahub_lib.scaffold import REGISTRY, new_source
+
+    written = new_source(Path.cwd(), name)
+    if options.json:
+        render.show_json({"written": written})
+        return
+    title = name.capitalize()
+    _, tests, *_ = written
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(
+        f"""
+1. Enter it in {REGISTRY}:
+       from schemahub_lib.exchanges.{name} import {title}
+       "{name}": {title}(),
+2. Fill in what says FILL IN, until this is green:
+       .venv/bin/python -m pytest {tests}
+3. Check the mapping and its examples:
+       .venv/bin/schemahub mappings validate && .venv/bin/schemahub mappings test {name}
+4. Look at real trades:
+       .venv/bin/schemahub run ingest {name} --products … --cold-start-window 10m
+CONTRIBUTING.md, `Adding an exchange`, has what is left: the contract suite, and a simulated {title}."""
+    )

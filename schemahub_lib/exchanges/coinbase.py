@@ -12,16 +12,15 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Product, ask, decode_secret, status_trouble
-from schemahub_lib.exchanges.fields import INTEGER, ISO8601, NUMBER, Field, is_integer, one_of, since_epoch
+from schemahub_lib.exchanges.fields import INTEGER, ISO8601, NUMBER, Field, is_integer, one_of
 from schemahub_lib.exchanges.rows import Rows
-from schemahub_lib.exchanges.windows import NewestFirst, Window
+from schemahub_lib.exchanges.windows import NewestFirst
 from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble
 from schemahub_lib.schemas import RAW_COMMON, Column, Table
 
@@ -111,37 +110,6 @@ class Coinbase(NewestFirst):
     def ends(self, response: Response, ids: Sequence[int]) -> tuple[int | None, int | None]:
         newest, oldest = super().ends(response, ids)
         return _told(response, "cb-before", newest), _told(response, "cb-after", oldest)
-
-    def last_before(self, product: str, start: datetime, head: Window) -> Flow[int]:
-        """The exchange has no time filter, so ids are searched: outwards from the head by the rate of trades, then
-        between the ends found by interpolation, each time moved a fifth of the way to the middle so that both ends
-        close in. Among 10^9 trades of an uneven tape that takes about eleven requests; 45 minutes back, two or three.
-        """
-        since = since_epoch(start)
-        if len(head.rows.rejected) == len(head.rows):
-            return head.ids[0] - 1  # nothing to go by: the page is handed on, and whoever gets it will complain
-        low, low_time, page = 0, None, head  # every trade up to low is older than start
-        high = probe = head.newest + 1
-        while True:
-            times = self.times(page)
-            young = [(number, time) for number, time in times if time >= since]
-            if not young:
-                low, low_time = probe - 1, times[-1][1] if times else None
-            elif len(young) < len(times):
-                return young[0][0] - 1
-            else:
-                high, high_time = young[0]
-            if high - low <= 1:
-                return low
-            middle = aim = (low + high) // 2
-            if low_time is not None:
-                estimate = low + (high - low) * (since - low_time) // max(high_time - low_time, 1)
-                aim = estimate + (middle - estimate) // 5
-            elif len(young) > 1:
-                newest, newest_time = young[-1]
-                aim = high - (newest - high) * (high_time - since) // max(newest_time - high_time, 1)
-            probe = min(max(aim + self.page_size // 2, low + 2), high)
-            page = yield from self.window(product, before=probe, top=probe - 1)
 
     def trouble(self, response: Response) -> Trouble | None:
         if response.status < 300:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Exchange, Verdict, ask_until_believed
-from schemahub_lib.exchanges.fields import is_integer
+from schemahub_lib.exchanges.fields import is_integer, since_epoch
 from schemahub_lib.exchanges.rows import Rows, joined
 from schemahub_lib.http.messages import Flow, Rejected, Request, Response
 from schemahub_lib.watermark import Watermark
@@ -38,7 +38,7 @@ class Window:
 
 
 class NewestFirst(Exchange):
-    """An exchange of this kind: it says how a page is asked for, how it is read, and how a time is found."""
+    """An exchange of this kind: it says how a page is asked for and how it is read, and may know how to find a time."""
 
     bounded_below: ClassVar[bool]  # whether a page can be asked for that ends above an older id
 
@@ -50,12 +50,39 @@ class NewestFirst(Exchange):
     def read_rows(self, response: Response) -> Rows:
         """A page's rows as they stand, newest first. Raises UnexpectedResponse."""
 
-    @abstractmethod
     def last_before(self, product: str, start: datetime, head: Window) -> Flow[int]:
         """The id below which every trade is older than `start`; the first that is not comes right after it.
 
-        `head` is the newest page, which has trades. Raises UnexpectedResponse.
+        `head` is the newest page, which has trades. Without a time filter ids are searched: outwards from the head by
+        the rate of trades, then between the ends found by interpolation, each time moved a fifth of the way to the
+        middle so that both ends close in. Among 10^9 trades of an uneven tape that takes about eleven requests; 45
+        minutes back, two or three. Raises UnexpectedResponse.
         """
+        since = since_epoch(start)
+        if len(head.rows.rejected) == len(head.rows):
+            return head.ids[0] - 1  # nothing to go by: the page is handed on, and whoever gets it will complain
+        low, low_time, page = 0, None, head  # every trade up to low is older than start
+        high = probe = head.newest + 1
+        while True:
+            times = self.times(page)
+            young = [(number, time) for number, time in times if time >= since]
+            if not young:
+                low, low_time = probe - 1, times[-1][1] if times else None
+            elif len(young) < len(times):
+                return young[0][0] - 1
+            else:
+                high, high_time = young[0]
+            if high - low <= 1:
+                return low
+            middle = aim = (low + high) // 2
+            if low_time is not None:
+                estimate = low + (high - low) * (since - low_time) // max(high_time - low_time, 1)
+                aim = estimate + (middle - estimate) // 5
+            elif len(young) > 1:
+                newest, newest_time = young[-1]
+                aim = high - (newest - high) * (high_time - since) // max(newest_time - high_time, 1)
+            probe = min(max(aim + self.page_size // 2, low + 2), high)
+            page = yield from self.window(product, before=probe, top=probe - 1)
 
     def ends(self, response: Response, ids: Sequence[int]) -> tuple[int | None, int | None]:
         """A page's newest and oldest id, from those of its rows that can be read, newest first."""

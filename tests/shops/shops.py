@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from schemahub_lib.exchanges.base import Product, ask, status_trouble
-from schemahub_lib.exchanges.fields import EPOCH_MS_OR_US, INTEGER, ISO8601, NUMBER, TEXT, Field, since_epoch
+from schemahub_lib.exchanges.fields import EPOCH_MS_OR_US, INTEGER, ISO8601, NUMBER, TEXT, Field
 from schemahub_lib.exchanges.rows import Rows
-from schemahub_lib.exchanges.windows import NewestFirst, Window
+from schemahub_lib.exchanges.windows import NewestFirst
 from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Request, Response, Trouble
 from schemahub_lib.schemas import BY_THE_RUN, RAW_COMMON, Column, Table
 
@@ -67,15 +67,6 @@ class Shop(NewestFirst):
 
     def read_rows(self, response: Response) -> Rows:
         return self.read_page(response, "an array of orders, newest first")
-
-    def last_before(self, product: str, start: datetime, head: Window) -> Flow[int]:
-        since, page = since_epoch(start), head
-        while page.ids:
-            young = [number for number, time in self.times(page) if time >= since]
-            if len(young) < len(page.ids):
-                return young[0] - 1 if young else page.newest
-            page = yield from self.window(product, before=page.oldest)
-        return 0
 
     def trouble(self, response: Response) -> Trouble | None:
         return status_trouble(response, response.text[:80])
