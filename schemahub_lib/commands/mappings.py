@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from schemahub_lib.commands.base import FAULT_EXIT, Globals, command, main_group, period
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, raw_tables
 
 
 @main_group.group("mappings")
@@ -20,7 +20,6 @@ def mappings_validate_command(options: Globals, location: str | None) -> None:
     from schemahub_lib import render
     from schemahub_lib.config import Settings
     from schemahub_lib.mapping.registry import validate
-    from schemahub_lib.pipeline.unify import raw_tables
 
     place = location or options.mappings or Settings.load(warehouse=options.warehouse).mappings
     names = validate(place, raw_tables(), list(EXCHANGES))
@@ -58,7 +57,7 @@ def mappings_test_command(options: Globals, source: str | None, target: str) -> 
     from schemahub_lib import render_mappings
     from schemahub_lib.mapping.registry import load_examples
     from schemahub_lib.pipeline.examples import run_examples
-    from schemahub_lib.pipeline.unify import mappings_for, raw_tables
+    from schemahub_lib.pipeline.unify import mappings_for
 
     lake = options.lake()
     specs = mappings_for(lake, target, [source] if source else [])
@@ -83,7 +82,7 @@ def mappings_plan_command(
     from schemahub_lib import render_mappings
     from schemahub_lib.mapping.registry import load_mappings
     from schemahub_lib.pipeline.mapping_plan import plan_mapping
-    from schemahub_lib.pipeline.unify import mappings_for, raw_tables
+    from schemahub_lib.pipeline.unify import mappings_for
 
     since, until = period(start, end, ("--from", "--to"))
     lake = options.lake()
@@ -93,8 +92,7 @@ def mappings_plan_command(
         for spec in load_mappings(location, raw_tables()).get(target, ())
         if spec.source in in_use and not spec.makes_the_same_as(in_use[spec.source])
     ]
-    names = {exchange.raw_table.name: name for name, exchange in EXCHANGES.items()}
-    plans = [plan_mapping(lake, in_use[spec.source], spec, names[spec.source], since, until) for spec in changed]
+    plans = [plan_mapping(lake, in_use[spec.source], spec, since, until) for spec in changed]
     lake.close()
     render_mappings.show_plans(plans, as_json=options.json)
 

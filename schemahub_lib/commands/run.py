@@ -9,7 +9,7 @@ import click
 
 from schemahub_lib.commands.base import Globals, command, live, main_group, names, period, product_names
 from schemahub_lib.errors import SchemaHubError, UsageError
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, by_raw_table
 
 if TYPE_CHECKING:
     from schemahub_lib.pipeline.ingest import IngestOptions
@@ -138,7 +138,8 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
     ingest_options = _options_from(values)
     lake = options.lake()
     specs = mappings_for(lake, target, names(sources, "--sources"))
-    exchanges = [e for e in EXCHANGES.values() if e.raw_table.name in {spec.source for spec in specs}]
+    sources_read = {spec.source for spec in specs}
+    exchanges = [exchange for raw, exchange in by_raw_table().items() if raw in sources_read]
     _one_venue(ingest_options, exchanges, "give one source with --sources")
     reports: list[Report] = []
     try:

@@ -7,6 +7,7 @@ from schemahub_lib.exchanges.binance import Binance
 from schemahub_lib.exchanges.coinbase import Coinbase
 from schemahub_lib.exchanges.kraken import Kraken
 from schemahub_lib.exchanges.okx import Okx
+from schemahub_lib.schemas import Table
 
 EXCHANGES: dict[str, Exchange] = {
     "coinbase": Coinbase(),
@@ -14,3 +15,13 @@ EXCHANGES: dict[str, Exchange] = {
     "kraken": Kraken(),
     "okx": Okx(),
 }
+
+
+def by_raw_table() -> dict[str, Exchange]:
+    """The exchanges by the names of their raw tables."""
+    return {exchange.raw_table.name: exchange for exchange in EXCHANGES.values()}
+
+
+def raw_tables() -> dict[str, Table]:
+    """Every exchange's raw table by its name: what mappings may read."""
+    return {name: exchange.raw_table for name, exchange in by_raw_table().items()}

@@ -15,13 +15,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from schemahub_lib.errors import SchemaHubError, UsageError
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, raw_tables
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.credentials import load_credentials
 from schemahub_lib.http.messages import Request
 from schemahub_lib.mapping.registry import load_mappings
-from schemahub_lib.pipeline.unify import raw_tables
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.session import PACKAGES, jar_files, use_java
 

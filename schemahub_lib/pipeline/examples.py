@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.compiler import increment_select
 from schemahub_lib.mapping.examples import Example, Value
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.sql import micros, to_sql
-from schemahub_lib.pipeline.unify import raw_tables
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.session import start_spark
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
+from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report, record
-from schemahub_lib.pipeline.unify import raw_tables
 from schemahub_lib.quality.uniqueness import is_proved, repeated_keys
 from schemahub_lib.schemas import LEDGERS, TARGETS
 from schemahub_lib.tables.due import Due, Figures, due, figures

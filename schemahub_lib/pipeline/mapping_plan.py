@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from sqlglot import exp
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.compiler import RANK, batch_sql
 from schemahub_lib.mapping.restatement import as_present_sql, changed_columns_sql
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.sql import micros, to_sql
-from schemahub_lib.pipeline.unify import raw_tables
 from schemahub_lib.schemas import PRODUCTS, TARGETS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
@@ -41,13 +41,14 @@ class MappingPlan:
 
 
 def plan_mapping(
-    lake: Lake, old: MappingSpec, new: MappingSpec, exchange: str, start: datetime | None, end: datetime | None
+    lake: Lake, old: MappingSpec, new: MappingSpec, start: datetime | None, end: datetime | None
 ) -> MappingPlan:
     """Compare two mappings of one source into one target on its raw rows. Changes nothing.
 
     Without times on the newest day there is. Raises UsageError without raw rows, SchemaHubError.
     """
-    raw, target = raw_tables()[new.source], TARGETS[new.target_table]
+    exchange, target = by_raw_table()[new.source], TARGETS[new.target_table]
+    raw = exchange.raw_table
     existing(lake, raw.name)
     lake.ensure(PRODUCTS)
     with spark_failures_told():
@@ -68,6 +69,6 @@ def plan_mapping(
         frame.createOrReplaceTempView("mapping_changes")
         columns = lake.spark.sql(changed_columns_sql(target, "mapping_changes")).first()
         assert columns is not None
-        command = f"schemahub run unify {target.name} --sources {exchange} --full-refresh"
+        command = f"schemahub run unify {target.name} --sources {exchange.name} --full-refresh"
         counted = {name: count for name, count in columns.asDict().items() if count}
         return MappingPlan(new.source, target.name, start, end, within.count(), changes, counted, command)

@@ -16,7 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from schemahub_lib.errors import SchemaHubError, UsageError
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.pipeline.query import parquet
 from schemahub_lib.schemas import TARGETS
 from schemahub_lib.tables.due import target_file_bytes
@@ -118,7 +118,7 @@ def plan_partitions(lake: Lake, name: str) -> PartitionPlan:
 
     Raises UsageError for other tables and for one without rows, SchemaHubError for files without bounds.
     """
-    tables = {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()} | TARGETS
+    tables = raw_tables() | TARGETS
     table = existing(lake, name)
     if name not in tables:
         raise UsageError(f"{name} holds no trades: choose one of {', '.join(tables)}")

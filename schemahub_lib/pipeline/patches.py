@@ -197,17 +197,21 @@ def _sent_as(source: str, call: ast.Call, json_type: str) -> str:
 
 
 def _importing(source: str, module: str, *names: str) -> str:
-    """`source` that imports these names from `module` too, in the formatter's order. It imports others from there."""
-    node = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ImportFrom) and n.module == module)
-    there = [alias.name for alias in node.names]
+    """`source` that imports these names from `module` too, in the formatter's order."""
+    imports = [node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    named = [node for node in imports if isinstance(node, ast.ImportFrom) and node.module == module]
+    there = [alias.name for node in named for alias in node.names]
     if set(names) <= set(there):
         return source
     listed = sorted({*there, *names}, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
     told = f"from {module} import {', '.join(listed)}\n"
     if len(told) > LINE + 1:
         told = f"from {module} import (\n" + "".join(f"    {name},\n" for name in listed) + ")\n"
-    lines = source.splitlines(keepends=True)
-    return "".join([*lines[: node.lineno - 1], told, *lines[node.end_lineno :]])
+    # Where it stands, or after those that stand before it.
+    before = [node for node in imports if isinstance(node, ast.Import) or str(node.module) < module]
+    last = named[0] if named else before[-1]
+    lines, start = source.splitlines(keepends=True), last.lineno - 1 if named else last.end_lineno
+    return "".join([*lines[:start], told, *lines[last.end_lineno :]])
 
 
 def _diff(path: str, before: str, after: str) -> str:

@@ -17,7 +17,7 @@ from schemahub_lib.mapping.statements import clear_sql
 from schemahub_lib.pipeline.increments import reading
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.runs import Report
-from schemahub_lib.pipeline.unify import Outcome, audited, finish, heads, mappings_for, views
+from schemahub_lib.pipeline.unify import Outcome, audited, filtered_rows, finish, heads, mappings_for, views
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import loaded
@@ -80,9 +80,12 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
         snapshots = _snapshots(lake, specs)
         with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
             lake.spark.sql(clear_sql(branch.identifier, condition))
-            with Batch(lake, table, _select(lake, table, specs, snapshots, now), now) as batch:
+            parts = _parts(lake, specs, snapshots)
+            filtered = filtered_rows(lake, parts)
+            with Batch(lake, table, batch_sql(parts, table, lake.identifier(PRODUCTS.name), now), now) as batch:
                 lake.spark.table(ROWS).select(*table.column_names).writeTo(branch.identifier).append()
-                outcome = _audited(lake, table, branch, specs, batch, now, _rows(lake, snapshots))
+                outcome = _audited(lake, table, branch, specs, batch, now, _rows(lake, snapshots), filtered)
+            outcome.filtered = filtered.total()
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
@@ -133,18 +136,9 @@ def _rows(lake: Lake, snapshots: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def _select(
-    lake: Lake,
-    table: Table,
-    specs: Sequence[MappingSpec],
-    snapshots: dict[str, int],
-    ingest_ts: datetime,
-    where: exp.Expr | None = None,
-    keys_view: str | None = None,
-) -> str:
-    parts = [(spec, None, snapshots[spec.source]) for spec in specs if spec.source in snapshots]
-    products = lake.identifier(PRODUCTS.name)
-    return batch_sql(views(lake, parts), table, products, ingest_ts, where=where, keys_view=keys_view)
+def _parts(lake: Lake, specs: Sequence[MappingSpec], snapshots: Mapping[str, int]) -> list[tuple[MappingSpec, str]]:
+    """Each mapping with a view of all rows of its raw table."""
+    return views(lake, [(spec, None, snapshots[spec.source]) for spec in specs if spec.source in snapshots])
 
 
 def _region(
@@ -158,11 +152,12 @@ def _region(
     symbols: Sequence[str],
 ) -> Outcome:
     restatement = Restatement(lake, table, branch)
+    parts, products = _parts(lake, specs, snapshots), lake.identifier(PRODUCTS.name)
     with ExitStack() as batches:
-        select = _select(lake, table, specs, snapshots, ingest_ts, region)
+        select = batch_sql(parts, table, products, ingest_ts, where=region)
         batch = batches.enter_context(Batch(lake, table, select, ingest_ts))
         if restatement.find_elsewhere(region):  # a change of a mapping moves rows into the region, or out of it
-            select = _select(lake, table, specs, snapshots, ingest_ts, region, KEYS)
+            select = batch_sql(parts, table, products, ingest_ts, where=region, keys_view=KEYS)
             batch = batches.enter_context(Batch(lake, table, select, ingest_ts))
         changes = restatement.compare()
         if symbols and (unseen := set(symbols) - restatement.seen(SYMBOL_COLUMNS)):
@@ -188,8 +183,9 @@ def _audited(
     batch: Batch,
     ingest_ts: datetime,
     gained: Mapping[str, int] | None = None,
+    filtered: Mapping[str, int] | None = None,
 ) -> Outcome:
-    found, findings = audited(lake, table, branch, specs, batch, ingest_ts, gained)
+    found, findings = audited(lake, table, branch, specs, batch, ingest_ts, gained, filtered)
     return Outcome(
         read=sum(figures.read for figures in batch.sources.values()),
         inserted=sum(there.inserted for there in found.values()),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from schemahub_lib.config import parse_time
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.publishes import Publish, head_as_of, publishes
 from schemahub_lib.pipeline.runs import Report, record
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
 log = logging.getLogger(__name__)
-
-_RAW = {exchange.raw_table.name: exchange for exchange in EXCHANGES.values()}
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,8 @@ def plan_rollback(lake: Lake, name: str, to: str) -> Rollback:
             "happened does not change; roll the raw or unified table back, its ledgers follow"
         )
     table = existing(lake, name)
-    if name not in _RAW and name not in TARGETS:
-        raise UsageError(f"{name} is not a table of SchemaHub's: choose one of {', '.join((*_RAW, *TARGETS))}")
+    if name not in (ours := {**by_raw_table(), **TARGETS}):
+        raise UsageError(f"{name} is not a table of SchemaHub's: choose one of {', '.join(ours)}")
     told = publishes(table)
     if not told:
         raise UsageError(f"{name} has no snapshot yet, so there is nothing to go back to")
@@ -126,7 +124,7 @@ def plan_rollback(lake: Lake, name: str, to: str) -> Rollback:
             f"{redone:,} rows that were taken out, or replaced by others, come back, and `run unify` goes on from "
             f"there: what restated or corrected them must be run again, such as `run unify {name} --from … --to …`"
         )
-    exchange = _RAW.get(name)
+    exchange = by_raw_table().get(name)
     return Rollback(
         name,
         before,
@@ -160,9 +158,9 @@ def roll_back(lake: Lake, plan: Rollback, run_id: str) -> Report:
         raise
     finally:
         record(lake, [report])
-    if plan.table in _RAW:
+    if exchange := by_raw_table().get(plan.table):
         try:
-            sync_watermarks(lake, _RAW[plan.table], run_id)
+            sync_watermarks(lake, exchange, run_id)
         except SchemaHubError as error:
             log.warning(
                 "%s is rolled back; the next ingest brings the watermark ledger in line (%s)", plan.table, error

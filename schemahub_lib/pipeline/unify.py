@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError, words
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, by_raw_table, raw_tables
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql, filtered_sql
 from schemahub_lib.mapping.registry import load_mappings
@@ -36,11 +36,6 @@ log = logging.getLogger(__name__)
 
 _LOST = State()  # stands for a state that cannot be read
 MOST_SET_ASIDE = 100_000  # conflicting rows of one publish: more mean another mapping, not corrections
-
-
-def raw_tables() -> dict[str, Table]:
-    """Every exchange's raw table, by name: what mappings may read."""
-    return {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()}
 
 
 def mappings_for(lake: Lake, target: str, sources: Sequence[str] = ()) -> tuple[MappingSpec, ...]:
@@ -200,14 +195,14 @@ def _merge(
     specs = [increment.spec for increment in news]
     products = lake.identifier(PRODUCTS.name)
     parts = views(lake, [(increment.spec, increment.start, increment.end) for increment in news])
-    filtered = _filtered(lake, parts)
-    wanted = {increment.spec.source: increment.rows - filtered[increment.spec.source] for increment in news}
+    gained = {increment.spec.source: increment.rows for increment in news}
+    filtered = filtered_rows(lake, parts)
     select = batch_sql(parts, target, products, ingest_ts)
     with Batch(lake, target, select, ingest_ts, anywhere=anywhere) as batch:
         watch.lap("read")
         batch.merge(branch)
         watch.lap("merge")
-        found, findings = audited(lake, target, branch, specs, batch, ingest_ts, wanted)
+        found, findings = audited(lake, target, branch, specs, batch, ingest_ts, gained, filtered)
         outcome = Outcome(
             read=sum(figures.read for figures in batch.sources.values()),
             filtered=filtered.total(),
@@ -225,7 +220,7 @@ def _merge(
     return outcome
 
 
-def _filtered(lake: Lake, parts: Sequence[tuple[MappingSpec, str]]) -> Counter[str]:
+def filtered_rows(lake: Lake, parts: Sequence[tuple[MappingSpec, str]]) -> Counter[str]:
     """How many rows of the raw tables their mappings' filters leave out."""
     filtering = [(spec, view) for spec, view in parts if spec.filters]
     rows = lake.spark.sql(filtered_sql(filtering)).collect() if filtering else []
@@ -239,12 +234,13 @@ def audited(
     specs: Sequence[MappingSpec],
     batch: Batch,
     ingest_ts: datetime,
-    wanted: Mapping[str, int] | None = None,
+    gained: Mapping[str, int] | None = None,
+    filtered: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, Found], list[audits.Finding]]:
-    """What is on the branch of a batch that was written to it, and what the audits say (`wanted`: see `judge`)."""
+    """What is on the branch of a batch that was written to it, and what the audits say (the last two: see `judge`)."""
     with audits.Averages(lake, target, branch, specs, batch) as averages:
         found = batch.found(branch)
-        return found, audits.judge(target, specs, batch, found, wanted or {}, averages, ingest_ts)
+        return found, audits.judge(target, specs, batch, found, gained or {}, filtered or {}, averages, ingest_ts)
 
 
 def _resolve(
@@ -285,9 +281,9 @@ def _set_aside(lake: Lake, target: Table, rows: DataFrame, run_id: str) -> int:
     for row in rows.select(FROM_SOURCE, stream, payload.alias("payload")).collect():
         reason = "its key is in the unified table with other values"
         by_stream.setdefault((row[FROM_SOURCE], row[stream]), []).append(Rejected(reason, row["payload"]))
-    names = {exchange.raw_table.name: exchange.name for exchange in EXCHANGES.values()}
+    exchanges = by_raw_table()
     for (source, stream), rejected in by_stream.items():
-        quarantine(lake, names[source], stream, run_id, rejected)
+        quarantine(lake, exchanges[source].name, stream, run_id, rejected)
     return sum(map(len, by_stream.values()))
 
 

@@ -50,14 +50,15 @@ def judge(
     specs: Sequence[MappingSpec],
     batch: Batch,
     found: Mapping[str, Found],
-    wanted: Mapping[str, int],
+    gained: Mapping[str, int],
+    filtered: Mapping[str, int],
     averages: Averages,
     now: datetime,
 ) -> list[Finding]:
     """Every audit that a mapping has not switched off, by raw table.
 
-    `wanted` has the rows that each raw table gained by its own account, less those that filters leave out, where its
-    increment was read; `found` tells what is on the branch after the merge."""
+    `gained` has the rows that each raw table gained by its own account, where its increment was read, and `filtered`
+    how many of them filters leave out; `found` tells what is on the branch after the merge."""
     findings: list[Finding] = []
     conditions = broken_rows(target, now)
     for spec in specs:
@@ -70,13 +71,10 @@ def judge(
         report(
             "unique_key", extra, f"{extra:,} rows too many: keys that are there more than once", None, _repeated(target)
         )
-        rows = wanted.get(spec.source, figures.read)
-        but = " that no filter leaves out" if spec.filters else ""
-        told = (
-            f"raw gained {rows:,} rows{but}, and {figures.read:,} were read; "
-            f"{there.missing:,} of their keys are not there"
-        )
-        report("row_count", abs(rows - figures.read) + there.missing, told)
+        seen = figures.read + filtered.get(spec.source, 0)
+        rows = gained.get(spec.source, seen)
+        told = f"raw gained {rows:,} rows and {seen:,} were read; {there.missing:,} of their keys are not there"
+        report("row_count", abs(rows - seen) + there.missing, told)
         again = there.differing
         became = {"ignore": "ignored", "update": "taken over", "quarantine": "set aside in schemahub_quarantine"}
         report("conflicts", again, f"{again:,} rows of known keys came with other values: {became[spec.on_conflict]}")

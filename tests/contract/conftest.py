@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.binance import Binance
 from schemahub_lib.exchanges.coinbase import Coinbase
@@ -25,7 +25,7 @@ from schemahub_lib.schemas import TRADES_UNIFIED, Column
 from schemahub_lib.watermark import Watermark
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-RAW_TABLES = {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()}
+RAW_TABLES = raw_tables()
 # By raw table: which of its columns is the unified price, quantity, …, as the shipped mappings say.
 COLUMNS = {
     spec.source: {mapped.target: mapped.origin.name for mapped in spec.columns if isinstance(mapped.origin, Column)}

@@ -20,9 +20,7 @@ from schemahub_lib.schemas import RAW_COMMON, TRADES_UNIFIED, Column
 
 KEY = Credentials("the-key", base64.b64encode(b"a secret of the test").decode(), "the-passphrase")
 NOW = 1775571561.875
-MAPPINGS = load_mappings(None, {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()})[
-    TRADES_UNIFIED.name
-]
+MAPPINGS = load_mappings(None, exchanges.raw_tables())[TRADES_UNIFIED.name]
 # Modules beside the connectors.
 SHARED = {"__init__", "base", "rows", "fields", "windows"}
 

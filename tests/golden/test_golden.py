@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, raw_tables
 from schemahub_lib.mapping.compiler import batch_sql, increment_select
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.restatement import Region, changes_sql, elsewhere_sql, present_sql, touched_sql
@@ -47,9 +47,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def specs() -> tuple[MappingSpec, ...]:
-    return load_mappings(None, {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()})[
-        TRADES_UNIFIED.name
-    ]
+    return load_mappings(None, raw_tables())[TRADES_UNIFIED.name]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib import exchanges
 from schemahub_lib.schemas import Table
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def raw_tables() -> Mapping[str, Table]:
-    return {exchange.raw_table.name: exchange.raw_table for exchange in EXCHANGES.values()}
+    return exchanges.raw_tables()
 
 
 @pytest.fixture

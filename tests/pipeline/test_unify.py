@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemahub_lib.errors import UsageError
-from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.exchanges import EXCHANGES, raw_tables
 from schemahub_lib.pipeline.increments import Increment, appended_rows, increments
-from schemahub_lib.pipeline.unify import mappings_for, raw_tables
+from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import RUNS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State

@@ -24,7 +24,7 @@ def mapping(text: str) -> MappingSpec:
 
 def plan(world: World, text: str, days: int | None = None) -> MappingPlan:
     start = NOON - timedelta(days=days) if days else None
-    return plan_mapping(world.lake, mapping(SHIPPED), mapping(text), "coinbase", start, None)
+    return plan_mapping(world.lake, mapping(SHIPPED), mapping(text), start, None)
 
 
 def test_rows_that_come_change_and_go_are_told_by_column_with_samples(world: World) -> None:
@@ -42,7 +42,7 @@ def test_rows_that_come_change_and_go_are_told_by_column_with_samples(world: Wor
     # and what it says comes true
     world.mapping()
     Path(str(world.lake.settings.mappings), "coinbase_trades.yaml").write_text(text)
-    world.refresh()
+    assert world.refresh().filtered == 1
     assert len(world.rows()) == 7
 
 
