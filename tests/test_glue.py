@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import sys
 from importlib import metadata
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import jsonschema
 import pytest
 from botocore.validate import ParamValidator
 from packaging.requirements import Requirement
@@ -20,6 +22,7 @@ from schemahub_lib.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS: dict[str, Any] = json.loads((ROOT / "glue_job_params.json").read_text())
+SCHEMA: dict[str, Any] = json.loads((ROOT / "glue_job_params.schema.json").read_text())
 
 
 @pytest.fixture
@@ -90,9 +93,85 @@ def test_glue_would_accept_the_job(name: str) -> None:
         "MaxRetries": job["max_retries"],
         "ExecutionProperty": {"MaxConcurrentRuns": job["max_concurrent_runs"]},
     }
-    shape = botocore.session.get_session().get_service_model("glue").operation_model("CreateJob").input_shape
-    report = ParamValidator().validate(request, shape)
-    assert not report.has_errors(), report.generate_report()
+    assert told_by_glue("CreateJob", request) == ""
+
+
+@pytest.mark.parametrize("name", sorted(name for name, job in PARAMS["jobs"].items() if job["schedule"]))
+def test_glue_would_accept_its_trigger(name: str) -> None:
+    job = PARAMS["jobs"][name]
+    request = {
+        "Name": name,
+        "Type": "SCHEDULED",
+        "Schedule": job["schedule"],
+        "Actions": [{"JobName": name, "Arguments": job["arguments"], "Timeout": job.get("timeout_minutes", 60)}],
+        "StartOnCreation": True,
+    }
+    assert told_by_glue("CreateTrigger", request) == ""
+
+
+@pytest.mark.parametrize("name", sorted(PARAMS["jobs"]))
+def test_glue_would_accept_its_start(name: str) -> None:
+    job = PARAMS["defaults"] | PARAMS["jobs"][name]
+    request = {
+        "JobName": name,
+        "Arguments": job["arguments"],
+        "Timeout": job["timeout_minutes"],
+        "WorkerType": job["worker_type"],
+        "NumberOfWorkers": job["number_of_workers"],
+    }
+    assert told_by_glue("StartJobRun", request) == ""
+
+
+def told_by_glue(operation: str, request: dict[str, Any]) -> str:
+    """What AWS's own description of an operation has against a request; nothing when it is right."""
+    shape = botocore.session.get_session().get_service_model("glue").operation_model(operation).input_shape
+    report: str = ParamValidator().validate(request, shape).generate_report()
+    return report
+
+
+def test_glue_would_not_accept_everything() -> None:
+    assert "Invalid type for parameter Timeout" in told_by_glue("StartJobRun", {"JobName": "x", "Timeout": "60"})
+
+
+def test_the_parameter_file_is_as_its_schema_has_it() -> None:
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.Draft7Validator(SCHEMA).validate(PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("jobs", "pipeline", "schedule"), "rate(30 minutes)"),
+        (("jobs", "pipeline", "script"), "../jobs/pipeline.py"),
+        (("jobs", "pipeline", "scedule"), None),
+        (("jobs", "pipeline", "arguments"), {"--workers": 4}),
+        (("jobs", "pipeline", "arguments"), {"workers": "4"}),
+        (("jobs", "pipeline", "number_of_workers"), 1),
+        (("defaults", "worker_type"), "G1.X"),
+        (("jobs", "Pipe Line"), PARAMS["jobs"]["pipeline"]),
+        (("job",), {}),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_its_schema_refuses_what_glue_would_not_understand(where: tuple[str, ...], value: Any) -> None:
+    spoiled = copy.deepcopy(PARAMS)
+    place = spoiled
+    for name in where[:-1]:
+        place = place[name]
+    place[where[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(SCHEMA).validate(spoiled)
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [*(("defaults", name) for name in PARAMS["defaults"]), *(("pipeline", n) for n in PARAMS["jobs"]["pipeline"])],
+)
+def test_its_schema_asks_for_what_every_job_needs(where: str, name: str) -> None:
+    spoiled = copy.deepcopy(PARAMS)
+    del (spoiled["defaults"] if where == "defaults" else spoiled["jobs"][where])[name]
+    with pytest.raises(jsonschema.ValidationError, match=f"'{name}' is a required property"):
+        jsonschema.Draft7Validator(SCHEMA).validate(spoiled)
 
 
 def test_module_versions_of_the_jobs_are_those_of_the_lock() -> None:
