@@ -10,6 +10,7 @@ from functools import partial
 
 from schemahub_lib.http.messages import Response, Trouble
 from schemahub_lib.http.stats import BreakerState, Stats
+from schemahub_lib.logs import event
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,11 @@ class Breaker:
             if isinstance(outcome, Response) or outcome.kind != "unavailable":
                 if self.state != "closed":
                     self._become("closed")
-                    log.info("%s: the exchange answers again, after %.0f s", self._name, now - self._since)
+                    log.info(
+                        "%s: the exchange answers again, after %.0f s",
+                        *(self._name, now - self._since),
+                        extra=event("exchange_back", source=self._name, seconds=now - self._since),
+                    )
                 self._failures = 0
                 return
             if not self._failures:
@@ -110,6 +115,7 @@ class Breaker:
                     "%s: the exchange does not answer (%d failures in %.0f s, last: %s): asking once in %.0f s, then "
                     "at least every %.0f s until it does",
                     *(self._name, self._failures, now - self._since, self._last, COOL_DOWN, LONGEST),
+                    extra=event("exchange_down", source=self._name),
                 )
 
     def _withdraw(self) -> None:

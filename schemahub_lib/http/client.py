@@ -21,6 +21,7 @@ from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Requ
 from schemahub_lib.http.retry import DEADLINE, backoff
 from schemahub_lib.http.stats import Stats
 from schemahub_lib.http.transport import ConnectionFailed, Live, Transport
+from schemahub_lib.logs import event
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +184,11 @@ class HttpClient:
 
     def _paced(self, pace: float) -> None:
         if self.stats.paced(pace):
-            log.info("%s: slowing down to %.0f %% of its rate limit", self._venue.name, 100 * pace)
+            log.info(
+                "%s: slowing down to %.0f %% of its rate limit",
+                *(self._venue.name, 100 * pace),
+                extra=event("slowed_down", source=self._venue.name, pace=pace),
+            )
 
     def _unanswered(self, request: Request, outage: Down, failures: int, failed: str, until: float) -> ExchangeError:
         if failures:

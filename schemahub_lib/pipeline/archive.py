@@ -13,7 +13,7 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.runs import Report, gathering, record
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.archives import ArchiveFile, open_archive, read_archive
@@ -50,7 +50,7 @@ def load_archives(
     note(lake, exchange, [file.product for file in files])
     report = Report(run_id, "backfill", exchange.name)
     outcomes = [Outcome(file.origin) for file in files]
-    try:
+    with gathering(report, outcomes, lambda: record(lake, [report])):
         for file, outcome in zip(files, outcomes, strict=True):
             try:
                 _load(lake, exchange, file, run_id, outcome, progress, stop, keep_payload)
@@ -58,13 +58,6 @@ def load_archives(
                 raise
             except SchemaHubError as error:
                 outcome.status, outcome.error = "failed", str(error)
-        report.finish("ok")
-    except (Interrupted, KeyboardInterrupt):
-        report.finish("interrupted")
-        raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
-    finally:
-        report.gather(outcomes)
-        record(lake, [report])
     return outcomes
 
 

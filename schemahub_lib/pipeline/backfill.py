@@ -22,7 +22,7 @@ from schemahub_lib.pipeline.history import Piece, fetch, walk
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.runs import Report, gathering, record
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
@@ -135,17 +135,9 @@ def backfill_raw(
 
         outcomes = [Outcome(product) for product in resolve(lake, exchange, client, names)]
         journey.expect(len(outcomes))
-        try:
-            for_each(outcomes, options.workers, stop, fill)
+        with gathering(report, outcomes, lambda: record(lake, [report]), client.stats):
+            for_each(exchange.name, outcomes, options.workers, stop, fill)
             watch.settle(lake)
-            report.finish("ok")
-        except Interrupted:
-            report.finish("interrupted")
-            raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
-        finally:
-            report.count(client.stats)
-            report.gather(outcomes)
-            record(lake, [report])
     return outcomes
 
 

@@ -16,6 +16,7 @@ from schemahub_lib.errors import Interrupted, SchemaHubError
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Rejected
+from schemahub_lib.logs import event
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
@@ -188,14 +189,17 @@ class _Run:
         except Interrupted:
             log.debug("%s %s: fetching stopped", self.exchange.name, symbol)
         except SchemaHubError as error:
-            log.error("%s", error)
-            self.report.errors[symbol] = str(error)
-        except Exception as error:
+            self._failed(symbol, str(error), str(error))
+        except Exception as error:  # noqa: BLE001 - a bug must not cost the other streams their run
             message = f"{type(error).__name__}: {error}"
-            log.error("%s %s: %s", self.exchange.name, symbol, message, exc_info=log.isEnabledFor(logging.DEBUG))
-            self.report.errors[symbol] = message
+            self._failed(symbol, message, f"{self.exchange.name} {symbol}: {message}")
         finally:
             self._hand_over(None)
+
+    def _failed(self, symbol: str, message: str, told: str) -> None:
+        failed = event("stream_failed", source=self.exchange.name, stream=symbol, run_id=self.report.run_id)
+        log.error("%s", told, exc_info=log.isEnabledFor(logging.DEBUG), extra=failed)
+        self.report.errors[symbol] = message
 
     def _hand_over(self, arrived: _Arrived | None) -> None:
         while not self.stop.is_set():
@@ -221,6 +225,7 @@ class _Run:
         published = append_raw(self.lake, self.exchange.raw_table, self.report.run_id, batch)
         self.report.rows += published.result.rows
         self.report.duplicates += published.result.duplicates
+        self.report.publish_seconds += sum(published.seconds.values())
         for symbol in batch:
             stream = pending[symbol]
             stream.rows, stream.rejected = [], []

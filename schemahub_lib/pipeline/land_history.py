@@ -22,6 +22,7 @@ from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objec
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
 from schemahub_lib.pipeline.resume import Earlier, Resumption
+from schemahub_lib.pipeline.runs import Report, gathering, new_run_id, tell
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.tables.state import Intervals, cover
 
@@ -57,10 +58,10 @@ def land_history(
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
         journey.expect(len(outcomes))
-        try:
-            for_each(outcomes, options.workers, stop, work)
-        except Interrupted:
-            raise Interrupted("stopped; the same command with --resume goes on where this one ended") from None
+        stopped = "stopped; the same command with --resume goes on where this one ended"
+        report = Report(new_run_id(), "land history", exchange.name)
+        with gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped):
+            for_each(exchange.name, outcomes, options.workers, stop, work)
     return outcomes
 
 

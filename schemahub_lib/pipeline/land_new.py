@@ -24,6 +24,7 @@ from schemahub_lib.pipeline.landed import survey
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.runs import Report, gathering, new_run_id, tell
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.watermark import Watermark
@@ -75,14 +76,14 @@ def land_new(
             _Microbatch(client, exchange, options, landing, watermarks, progress, outcome, stop, watch).run()
 
         outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
-        try:
-            for_each(outcomes, options.workers, stop, work)
+        on = "it"
+        if options.before is not None or options.skip_checkpoint:
+            on = "each product's watermark, which need not have come as far"
+        stopped = f"stopped; what was landed stays, and the next run goes on after {on}"
+        report = Report(new_run_id(), "land", exchange.name)
+        with gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped):
+            for_each(exchange.name, outcomes, options.workers, stop, work)
             watch.say()
-        except Interrupted:
-            on = "it"
-            if options.before is not None or options.skip_checkpoint:
-                on = "each product's watermark, which need not have come as far"
-            raise Interrupted(f"stopped; what was landed stays, and the next run goes on after {on}") from None
     return outcomes
 
 

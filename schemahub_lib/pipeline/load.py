@@ -16,7 +16,7 @@ from schemahub_lib.landing.store import Entry, Store
 from schemahub_lib.pipeline.landed import batches, layout_of, objects
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.runs import Report, gathering, record
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
@@ -73,7 +73,8 @@ def load(
     note(lake, exchange, list(outcomes))
     report = Report(run_id, "load", exchange.name)
     watch = Watch(exchange)
-    try:
+    done_for = list(outcomes.values())
+    with gathering(report, done_for, lambda: record(lake, [report])):
         for entry, name in found:
             if done.get(f"{store.uri}/{entry.key}") == entry.version:
                 continue
@@ -89,14 +90,7 @@ def load(
                 failed[name.product] += 1
                 outcome.status = "failed" if failed[name.product] == there[name.product] else "partial"
         watch.settle(lake)
-        report.finish("ok")
-    except (Interrupted, KeyboardInterrupt):
-        report.finish("interrupted")
-        raise Interrupted("stopped; what was published stays, and the same command goes on after it") from None
-    finally:
-        report.gather(list(outcomes.values()))
-        record(lake, [report])
-    return list(outcomes.values())
+    return done_for
 
 
 def _load(

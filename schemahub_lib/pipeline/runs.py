@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
+from schemahub_lib.config import Settings
+from schemahub_lib.errors import Interrupted
 from schemahub_lib.http.stats import BreakerState, Stats
+from schemahub_lib.logs import event
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.audits import Finding
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.restatement import Sample
+
+log = logging.getLogger(__name__)
 
 Status = Literal["ok", "partial", "failed", "nothing_new", "interrupted", "dry_run"]
 
@@ -39,6 +47,7 @@ class Report:
     changed: int = 0
     removed: int = 0
     filtered: int = 0
+    publish_seconds: float = 0.0
     requests: int = 0
     retries: int = 0
     throttled: int = 0
@@ -81,9 +90,77 @@ class Report:
         return row | {"error": "\n".join(f"{where}: {what}" for where, what in errors.items()) or None}
 
 
-def record(lake: Lake, reports: Iterable[Report]) -> None:
-    """Append the runs to the ledger."""
+# In CloudWatch: what a report's figures are called, and their units.
+METRICS = {
+    "rows": ("Rows", "Count"),
+    "requests": ("Requests", "Count"),
+    "retries": ("Retries", "Count"),
+    "quarantined": ("Quarantined", "Count"),
+    "seconds": ("Seconds", "Seconds"),
+    "publish_seconds": ("PublishSeconds", "Seconds"),
+    "lag_seconds": ("LagSeconds", "Seconds"),
+}
+NAMESPACE, DIMENSIONS = "SchemaHub", ("Database", "Job", "Source")
+
+
+def record(lake: Lake, reports: Sequence[Report]) -> None:
+    """Append the runs to the ledger, and tell of them."""
+    for report in reports:
+        tell(report, lake.settings)
     lake.append(RUNS, [report.as_row() for report in reports])
+
+
+def tell(report: Report, settings: Settings) -> None:
+    """Log what a run came to. In a JSON log the line is also CloudWatch's embedded metric format: its agents, and the
+    logs of Glue and Lambda, make metrics of it (AWS, "Specification: embedded metric format")."""
+    row = report.as_row()
+    metrics = {name: (row[figure], unit) for figure, (name, unit) in METRICS.items() if row[figure] is not None}
+    metrics["Failures"] = (len(report.errors), "Count")
+    declared = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [DIMENSIONS],
+        "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()],
+    }
+    log.info(
+        "%s %s: %s, %s rows",
+        *(report.job, report.source, report.status.replace("_", " "), f"{report.rows:,}"),
+        extra=event(
+            "run_finished",
+            **row,
+            **dict(zip(DIMENSIONS, (settings.database, report.job, report.source), strict=True)),
+            **{name: value for name, (value, _) in metrics.items()},
+            _aws={"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [declared]},
+        ),
+    )
+
+
+@contextmanager
+def gathering(
+    report: Report,
+    outcomes: Sequence[Outcome],
+    told: Callable[[], None],
+    stats: Stats | None = None,
+    stopped: str = "stopped; what was published stays, and the same command goes on after it",
+) -> Iterator[None]:
+    """Fill in the report of a block that works on products, then call `told`, however the block ends. After Ctrl-C the
+    run is interrupted, and Interrupted is raised with the message `stopped`."""
+    failure: dict[str, str] = {}
+    try:
+        yield
+        report.finish("ok")
+    except (Interrupted, KeyboardInterrupt):
+        report.finish("interrupted")
+        raise Interrupted(stopped) from None
+    except Exception as error:
+        report.finish("failed")
+        failure[report.source] = str(error)
+        raise
+    finally:
+        if stats is not None:
+            report.count(stats)
+        report.gather(outcomes)
+        report.errors |= failure
+        told()
 
 
 def exit_code(reports: Sequence[Report]) -> int:

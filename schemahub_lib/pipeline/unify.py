@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from schemahub_lib.errors import AuditFailed, SchemaHubError, StateCorrupt, UsageError, words
 from schemahub_lib.exchanges import EXCHANGES, by_raw_table, raw_tables
 from schemahub_lib.http.messages import Rejected
+from schemahub_lib.logs import event
 from schemahub_lib.mapping.compiler import FROM_SOURCE, batch_sql, filtered_sql
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec
@@ -135,10 +136,15 @@ def finish(
     report.changed, report.removed = outcome.changed, outcome.removed
     report.audits, report.samples = outcome.findings, list(outcome.samples)
     report.sql = outcome.sql if dry_run else None
-    report.steps = {**published.seconds, **outcome.steps}
+    report.steps, report.publish_seconds = {**published.seconds, **outcome.steps}, sum(published.seconds.values())
     for finding in outcome.findings:
         if finding.status == "warned" or (finding.status == "blocked" and dry_run):
-            log.warning("%s%s", "would hold the publish back: " if finding.status == "blocked" else "", finding)
+            found = {"source": finding.source, "audit": finding.audit, "rows": finding.rows}
+            log.warning(
+                "%s%s",
+                *("would hold the publish back: " if finding.status == "blocked" else "", finding),
+                extra=event("audit_warned", table=table.name, **found, run_id=report.run_id),
+            )
     if published.state is not None:
         for spec in specs:
             if spec.source in published.state.sources:

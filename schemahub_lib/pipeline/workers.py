@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from schemahub_lib.errors import Interrupted, SchemaHubError
+from schemahub_lib.logs import event
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,13 @@ class Outcome:
 
 
 def for_each(
-    outcomes: Sequence[Outcome], workers: int, stop: threading.Event, work: Callable[[str, Outcome], None]
+    source: str,
+    outcomes: Sequence[Outcome],
+    workers: int,
+    stop: threading.Event,
+    work: Callable[[str, Outcome], None],
 ) -> None:
-    """Call `work` for every outcome's product, `workers` at a time; it fills the outcome in.
+    """Call `work` for every outcome's product of an exchange, `workers` at a time; it fills the outcome in.
 
     What `work` raises is in the outcome: Interrupted as 'stopped', anything else as 'failed'. On Ctrl-C `stop` is set,
     and Interrupted is raised once everything has ended or `PATIENCE` is over.
@@ -59,7 +64,7 @@ def for_each(
             log.debug("%s", outcome.product, exc_info=True)
         if outcome.error:
             where = "" if outcome.product in outcome.error else f"{outcome.product}: "
-            log.error("%s%s", where, outcome.error)
+            log.error("%s%s", where, outcome.error, extra=event("stream_failed", source=source, stream=outcome.product))
 
     pool = ThreadPoolExecutor(workers, "product")
     futures = [pool.submit(guarded, outcome) for outcome in outcomes]

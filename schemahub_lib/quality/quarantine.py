@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from schemahub_lib.http.messages import Rejected
+from schemahub_lib.logs import event
 from schemahub_lib.schemas import QUARANTINE
 from schemahub_lib.tables.lake import Lake
 
@@ -22,10 +23,8 @@ def quarantine(lake: Lake, source: str, stream: str, run_id: str, rejected: Sequ
     """
     log.warning(
         "%s %s: %d rows set aside in schemahub_quarantine, first: %s",
-        source,
-        stream,
-        len(rejected),
-        rejected[0].reason,
+        *(source, stream, len(rejected), rejected[0].reason),
+        extra=event("rows_set_aside", source=source, stream=stream, rows=len(rejected), run_id=run_id),
     )
     now = datetime.now(UTC)
     lake.append(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from uuid import uuid4
 
 from schemahub_lib.errors import PublishRefused, SchemaHubError, StateCorrupt
+from schemahub_lib.logs import event
 from schemahub_lib.tables.commits import ATTEMPTS, retrying
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.lock import publish_lock
@@ -107,12 +108,13 @@ def publish(
                 if branch.fast_forward():
                     watch.lap("fast-forward")
                     return Published(draft.result, draft.state, branch.head, seconds=watch.laps)
-                log.info("%s: another run published first; writing again on its result", table)
+                raced = "another run published first; writing again on its result"
             except Outdated as outdated:
-                log.info("%s: %s; writing again", table, outdated)
+                raced = f"{outdated}; writing again"
             except BaseException:
                 branch.drop_quietly()
                 raise
+            log.info("%s: %s", table, raced, extra=event("publish_raced", table=table, run_id=run_id))
             branch.drop()
             time.sleep(random.uniform(0, min(5.0, 0.2 * 2**attempt)))
     raise PublishRefused(f"{table}: {ATTEMPTS} publishes lost against other writers; nothing was written, run again")

@@ -105,6 +105,46 @@ def test_json_logs_are_one_object_a_line(on_filled: Cli) -> None:
     entries = [json.loads(line) for line in run.err.splitlines()]
     assert {"warning", "error"} <= {entry["level"] for entry in entries}
     assert all({"time", "level", "logger", "message"} <= entry.keys() for entry in entries)
+    (failed,) = (entry for entry in entries if entry.get("event") == "stream_failed")
+    assert (failed["source"], failed["stream"]) == ("coinbase", "NO-SUCH")
+    (finished,) = (entry for entry in entries if entry.get("event") == "run_finished")
+    assert finished["run_id"] == failed["run_id"]
+    assert (finished["job"], finished["source"], finished["status"]) == ("ingest", "coinbase", "partial")
+
+
+def test_a_runs_last_line_is_what_cloudwatch_makes_metrics_of(on_filled: Cli) -> None:
+    """By AWS's specification of the embedded metric format: each declared name is a member, dimensions are texts."""
+    run = on_filled(*INGEST, "--products", "BTC-USD,NO-SUCH", "--log-format", "json")
+    (line,) = (line for line in map(json.loads, run.err.splitlines()) if "_aws" in line)
+    assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 600
+    (declared,) = line["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == "SchemaHub"
+    assert {name: line[name] for names in declared["Dimensions"] for name in names} == {
+        "Database": "schemahub",
+        "Job": "ingest",
+        "Source": "coinbase",
+    }
+    assert {"Rows", "Requests", "Failures", "Seconds"} <= {metric["Name"] for metric in declared["Metrics"]}
+    for metric in declared["Metrics"]:
+        assert isinstance(line[metric["Name"]], int | float)
+        assert metric["Unit"] in ("Count", "Seconds")
+    assert line["Failures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "job", "status"),
+    [
+        (("ingest", "BTC-USD"), "land", "nothing_new"),
+        (("backfill", "--products", "BTC-USD", "--since", SINCE_TEXT), "land history", "ok"),
+    ],
+)
+def test_landing_tells_machines_what_it_came_to_too(
+    on_filled: Cli, tmp_path: Path, command: tuple[str, ...], job: str, status: str
+) -> None:
+    run = on_filled(*command, "--out", str(tmp_path / "landed"), "--log-format", "json")
+    (line,) = (line for line in map(json.loads, run.err.splitlines()) if "_aws" in line)
+    assert (line["Job"], line["status"]) == (job, status)
+    assert (line["Rows"] > 0) == (status == "ok")
 
 
 def test_status_of_an_empty_lake_creates_nothing(cli: Cli, tmp_path: Path) -> None:

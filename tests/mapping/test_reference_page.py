@@ -5,10 +5,8 @@ After an intended change: `SCHEMAHUB_UPDATE_GOLDEN=1 pytest tests/mapping/test_r
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 from schemahub_lib.mapping.expressions import FUNCTION_NAMES
 from schemahub_lib.mapping.meanings import MEANINGS
@@ -16,13 +14,12 @@ from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import TARGETS, Table
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "mappings.md"
+from tests.pages import DOCS, assert_declared, table
 
 
 def sections() -> list[str]:
     rows = [f"| `{name}` | {'yes' if name in REQUIRED else ''} | {told} |" for name, told in SECTIONS.items()]
-    return ["| key | needed | |", "|---|---|---|", *rows]
+    return table("| key | needed | |", rows)
 
 
 def transforms() -> list[str]:
@@ -30,7 +27,7 @@ def transforms() -> list[str]:
         f"| `{one.name}` | {', '.join(one.inputs)} | {one.output} | {one.meaning} | {one.nulls} |"
         for one in TRANSFORMS.values()
     ]
-    return ["| transform | reads | gives | | NULL |", "|---|---|---|---|---|", *rows]
+    return table("| transform | reads | gives | | NULL |", rows)
 
 
 def meanings() -> list[str]:
@@ -38,38 +35,20 @@ def meanings() -> list[str]:
     for name, told in MEANINGS.items():
         ways = [one for one in TRANSFORMS.values() if one.reads == name]
         rows.append(f"| `{name}` | {told} | {', '.join(f'`{one.name}` to `{one.gives}`' for one in ways)} |")
-    return ["| meaning | | transforms |", "|---|---|---|", *rows]
+    return table("| meaning | | transforms |", rows)
 
 
 def functions() -> list[str]:
     return [", ".join(f"`{name}`" for name in FUNCTION_NAMES)]
 
 
-GENERATED: dict[str, Callable[[], list[str]]] = {
-    "sections": sections,
-    "transforms": transforms,
-    "meanings": meanings,
-    "functions": functions,
-}
-
-
-def written(page: str) -> str:
-    for name, lines in GENERATED.items():
-        block = "\n".join((f"<!-- {name} -->", *lines(), f"<!-- end of {name} -->"))
-        page, places = re.subn(f"<!-- {name} -->.*?<!-- end of {name} -->", lambda _, b=block: b, page, flags=re.DOTALL)
-        assert places == 1, name
-    return page
-
-
 def test_the_tables_of_the_page_are_the_declarations() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    if os.environ.get("SCHEMAHUB_UPDATE_GOLDEN"):
-        PAGE.write_text(written(page), encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == written(page)
+    made = {"sections": sections(), "transforms": transforms(), "meanings": meanings(), "functions": functions()}
+    assert_declared("mappings.md", made)
 
 
 def test_the_examples_of_the_page_are_valid(raw_tables: Mapping[str, Table]) -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    examples = re.findall(r"```yaml\n(.*?)```", (DOCS / "mappings.md").read_text(encoding="utf-8"), re.DOTALL)
     assert examples
     for example in examples:
         parse_mapping(example, "docs/mappings.md", raw_tables)
