@@ -10,6 +10,7 @@ from typing import Any
 from schemahub_lib.errors import UsageError, words
 
 FILE = "glue_job_params.json"
+NEEDED = ("pipeline", "maintain", "backfill", "unify")
 DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8, "G.12X": 12, "G.16X": 16}  # of a worker
 
 
@@ -37,11 +38,14 @@ def read_jobs(path: str | None = None) -> dict[str, Job]:
     place = next((place for place in places if place.is_file()), places[0])
     try:
         document = json.loads(place.read_text(encoding="utf-8"))
-        return {name: _job(document["defaults"], job) for name, job in document["jobs"].items()}
+        jobs = {name: _job(document["defaults"], job) for name, job in document["jobs"].items()}
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {words(error)}; name the jobs' file with --params") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{place} is not a file of Glue jobs that can be understood: {error!r}") from error
+    if missing := [name for name in NEEDED if name not in jobs]:
+        raise UsageError(f"{place} has no job {missing[0]!r}, which is priced")
+    return jobs
 
 
 def runs_a_day(schedule: str) -> float:

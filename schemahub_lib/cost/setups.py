@@ -163,8 +163,9 @@ def _flex(model: Model) -> Iterator[Line]:
 
 def _workflow(model: Model) -> Iterator[Line]:
     for name, fetch in model.pace.fetches.items():
-        job = f"ingest_{name}"
-        yield model.glue(job, job, model["start"] + fetch + model.pace.publish, model.runs)
+        own = f"ingest_{name}"
+        job = own if own in model.jobs else "pipeline"  # an exchange whose job is not written yet
+        yield model.glue(own, job, model["start"] + fetch + model.pace.publish, model.runs)
     yield model.glue("unify", "unify", model["start"] + model.pace.unify, model.runs)
     yield model.glue("maintain", "maintain", model["start"] + model["maintain"], model.daily)
     yield model.logs(number(len(model.workload.sources) + 1, "jobs") * model.runs)

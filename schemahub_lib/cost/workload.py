@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from schemahub_lib.cost.data import Figure
 from schemahub_lib.cost.jobs import Job
@@ -74,10 +74,10 @@ class Pace:
     fetches: Mapping[str, Term]
     publish: Term
     unify: Term
-    slowest: Term = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "slowest", max(self.fetches.values(), key=lambda fetch: fetch.value))
+    @property
+    def slowest(self) -> Term:
+        return max(self.fetches.values(), key=lambda fetch: fetch.value)
 
 
 def pace(workload: Workload, jobs: Mapping[str, Job], figures: Mapping[str, Figure]) -> Pace:
@@ -87,10 +87,11 @@ def pace(workload: Workload, jobs: Mapping[str, Job], figures: Mapping[str, Figu
     publish = figures["publish"].term
     trades = number(workload.trades_a_day, "trades a day") / number(workload.runs_a_day, "runs a day")
     unify = figures["unify"].term + figures["merge"].term * trades / number(1e6)
-    if workload.run_seconds is not None:
-        ingest = max(fetch.value for fetch in fetches.values()) + publish.value
-        unify = number(max(workload.run_seconds - ingest, 0), "s")
-    return Pace(fetches, publish, unify)
+    reckoned = Pace(fetches, publish, unify)
+    if workload.run_seconds is None:
+        return reckoned
+    rest = workload.run_seconds - reckoned.slowest.value - publish.value
+    return replace(reckoned, unify=number(max(rest, 0), "s"))
 
 
 def history_seconds(source: Source, trades: float, job: Job) -> Term:

@@ -71,6 +71,11 @@ def test_a_workflow_pays_a_start_for_each_of_its_jobs(reckon: Reckon) -> None:
     assert total(found, "glue") < total(found, "glue-workflow")
 
 
+def test_an_exchange_without_a_job_of_its_own_is_priced_as_the_pipeline_is(reckon: Reckon) -> None:
+    alone = {name: job for name, job in JOBS.items() if name != "ingest_okx"}
+    assert reckon(setup="glue-workflow", jobs=alone).bill == reckon(setup="glue-workflow").bill
+
+
 def test_spare_capacity_is_cheaper_for_the_same_hours(reckon: Reckon) -> None:
     assert quantity(reckon(setup="glue-flex"), "pipeline") == quantity(reckon(), "pipeline")
     assert total(reckon(), "glue-flex") < total(reckon(), "glue")

@@ -9,14 +9,12 @@ import pytest
 
 from schemahub_lib.cost.jobs import read_jobs, runs_a_day
 from schemahub_lib.errors import UsageError
-from schemahub_lib.exchanges import EXCHANGES
 
 FILE = Path(__file__).resolve().parents[2] / "glue_job_params.json"
 
 
-def test_the_jobs_of_this_checkout_are_those_that_setups_price() -> None:
+def test_the_jobs_of_this_checkout_are_read() -> None:
     jobs = read_jobs()
-    assert {"pipeline", "maintain", "backfill", "unify", *(f"ingest_{name}" for name in EXCHANGES)} == set(jobs)
     pipeline = jobs["pipeline"]
     assert (pipeline.workers, pipeline.dpus, pipeline.runs_a_day) == (2, 1, 48)
     assert (jobs["maintain"].runs_a_day, jobs["backfill"].timeout_seconds) == (1, 172_800)
@@ -59,6 +57,9 @@ def test_files_that_are_not_of_jobs_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"X\.9X"):
         read_jobs(changed(tmp_path, worker_type="X.9X"))
     with pytest.raises(UsageError, match=r"none\.json cannot be read: .*--params"):
+        read_jobs(str(tmp_path / "none.json"))
+    (tmp_path / "none.json").write_text('{"defaults": {}, "jobs": {}}')
+    with pytest.raises(UsageError, match=r"none\.json has no job 'pipeline'"):
         read_jobs(str(tmp_path / "none.json"))
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(UsageError, match=r"other\.json is not a file of Glue jobs"):
