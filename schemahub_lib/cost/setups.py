@@ -45,9 +45,15 @@ class Model:
         return pace(self.workload, self.jobs, self.figures)
 
     @property
+    def work_seconds(self) -> Term:
+        """A run of the pipeline, without what comes before it."""
+        told = self.workload.run_seconds
+        return self.landing_seconds + self.pace.unify if told is None else number(told, "s")
+
+    @property
     def pipeline_seconds(self) -> Term:
         """A run of the pipeline job, from its start on."""
-        return self["start"] + self.pace.slowest + self.pace.publish + self.pace.unify
+        return self["start"] + self.work_seconds
 
     @property
     def landing_seconds(self) -> Term:
@@ -174,8 +180,7 @@ def _workflow(model: Model) -> Iterator[Line]:
 
 def _container(model: Model) -> Iterator[Line]:
     start = model["container_start"]
-    work = model.landing_seconds + model.pace.unify
-    yield from model.fargate("pipeline", "container", start + work, model.runs)
+    yield from model.fargate("pipeline", "container", start + model.work_seconds, model.runs)
     yield from model.fargate("maintain", "container", start + model["maintain"], model.daily)
     yield model.logs(model.runs)
     yield from model.tables()

@@ -56,6 +56,13 @@ def test_a_start_is_billed_a_minute_at_least(reckon: Reckon) -> None:
     assert quantity(minute, "pipeline") == pytest.approx(2 * 1460 / 60)
 
 
+@pytest.mark.parametrize("seconds", [1, 20, 90])
+def test_how_long_a_run_takes_may_be_told(reckon: Reckon, seconds: float) -> None:
+    found = reckon(run_seconds=seconds)
+    start = load_figures()["start"].term.value
+    assert next(step.value for step in found.steps if "pipeline" in step.what) == start + seconds
+
+
 def test_twice_the_workers_or_workers_twice_as_large_are_twice_the_dpu_hours(reckon: Reckon) -> None:
     more = JOBS | {"pipeline": replace(JOBS["pipeline"], workers=4)}
     larger = JOBS | {"pipeline": replace(JOBS["pipeline"], worker_type="G.2X")}
