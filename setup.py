@@ -59,6 +59,7 @@ setup(
     package_dir={"schemahub_lib.mappings": "mappings"},
     package_data={
         "schemahub_lib": ["py.typed"],
+        "schemahub_lib.cost": ["*.yaml"],
         "schemahub_lib.mappings": ["*.yaml", "*.json"],
         "schemahub_lib.scaffold": ["*.txt"],
         "schemahub_lib.tables": ["*.properties"],

@@ -12,6 +12,7 @@ import click
 
 from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to the group
     drift,
+    estimate,
     jobs,
     landing,
     look,

@@ -16,11 +16,14 @@ LIBRARY = ROOT / "schemahub_lib"
 
 # A package may import those of its own layer and below. Lowest first.
 LAYERS = (
-    {"__init__", "errors", "config", "schemas", "watermark", "logs"},
+    {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline", "scaffold"},
-    {"commands", "cli", "render", "render_tables", "render_drift", "render_mappings", "glue", "__main__", "demo"},
+    {"pipeline", "scaffold", "cost"},
+    {
+        *("commands", "cli", "render", "render_cost", "render_tables", "render_drift", "render_mappings"),
+        *("glue", "__main__", "demo"),
+    },
 )
 # The simulator is an independent reading of the exchanges' documents.
 SIMULATOR_MAY_USE = {"simulator", "errors", "__init__"}

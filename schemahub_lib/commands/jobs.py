@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from schemahub_lib.commands.base import Globals, command, main_group
 from schemahub_lib.errors import UsageError
-
-PARAMETERS = "glue_job_params.json"
+from schemahub_lib.job_params import job_params_file, read_job_params
 
 
 @main_group.group("jobs")
@@ -26,8 +24,7 @@ def jobs_list_command(options: Globals) -> None:
     """Each job's script, schedule and machines, with the arguments of its own."""
     from schemahub_lib import render
 
-    parameters = _parameters()
-    jobs = {name: parameters["defaults"] | job for name, job in parameters["jobs"].items()}
+    jobs = read_job_params(job_params_file())
     if options.json:
         render.show_json(jobs)
         return
@@ -38,7 +35,7 @@ def jobs_list_command(options: Globals) -> None:
             job["schedule"],
             f"{job['number_of_workers']} x {job['worker_type']}",
             f"{job['timeout_minutes']} min",
-            " ".join(part for pair in parameters["jobs"][name]["arguments"].items() for part in pair),
+            " ".join(_own(job)),
         )
         for name, job in jobs.items()
     ]
@@ -51,28 +48,23 @@ def jobs_list_command(options: Globals) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def jobs_run_command(options: Globals, name: str, local: bool, arguments: tuple[str, ...]) -> None:
     """Run a job as Glue would, by its script and with its arguments; ARGUMENTS (--key value) come after them."""
-    jobs = _parameters()["jobs"]
+    file = job_params_file()
+    jobs = read_job_params(file)
     if name not in jobs:
-        raise UsageError(f"there is no job {name!r} in {PARAMETERS}: choose one of {', '.join(jobs)}")
+        raise UsageError(f"there is no job {name!r} in {file.name}: choose one of {', '.join(jobs)}")
     if not local:
         raise UsageError(
             f"say where: `schemahub jobs run {name} --local` runs it here; on AWS it is started by its schedule, or by "
             "`aws glue start-job-run --job-name NAME`"
         )
-    script, own = Path(jobs[name]["script"]), [part for pair in jobs[name]["arguments"].items() for part in pair]
+    script = file.parent / jobs[name]["script"]
     if not script.is_file():
-        raise UsageError(f"{script} is not here: run this at the top of a checkout")
+        raise UsageError(f"{script}, the script of this job, is not there")
     given = {key: value for key, value in vars(options).items() if value}
     chosen = [f"--{key.replace('_', '-')}={'true' if value is True else value}" for key, value in given.items()]
     # In the place of this process, so that a Ctrl-C reaches the job alone.
-    os.execv(sys.executable, [sys.executable, str(script), "--JOB_NAME", name, *chosen, *own, *arguments])
+    os.execv(sys.executable, [sys.executable, str(script), "--JOB_NAME", name, *chosen, *_own(jobs[name]), *arguments])
 
 
-def _parameters() -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(Path(PARAMETERS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no {PARAMETERS} here: run this at the top of a checkout") from None
-    except ValueError as error:
-        raise UsageError(f"{PARAMETERS} is no JSON: {error}") from None
-    return found
+def _own(job: Mapping[str, Any]) -> list[str]:
+    return [part for argument in job["arguments"].items() for part in argument]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from schemahub_lib.commands import jobs
+from schemahub_lib.job_params import FILE
 from schemahub_lib.simulator import Simulator
 from tests.e2e.conftest import Outcome, assert_one_error
 from tests.e2e.pipelines import NOW, SINCE
 from tests.e2e.support import ROOT, environment, schemahub
 
 Cli = Callable[..., Outcome]
-PARAMETERS = json.loads((ROOT / jobs.PARAMETERS).read_text())
+PARAMETERS = json.loads((ROOT / FILE).read_text())
 
 
 def test_every_job_is_listed_with_what_holds_for_all(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,17 +43,19 @@ def test_what_cannot_run_is_refused(
     assert_one_error(run.err, told)
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "at the top of a checkout"), ("{", "is no JSON")])
-def test_elsewhere_than_in_a_checkout_it_is_said_where_to_go(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, told: str
-) -> None:
+def test_a_file_that_is_none_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    if content is not None:
-        (tmp_path / jobs.PARAMETERS).write_text(content)
+    (tmp_path / FILE).write_text("{")
     for command in (("list",), ("run", "pipeline", "--local")):
         run = cli("jobs", *command)
         assert run.code == 2
-        assert_one_error(run.err, told)
+        assert_one_error(run.err, f"{FILE} is not a file of Glue jobs that can be understood")
+
+
+def test_a_job_without_its_script_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / FILE).write_text(json.dumps(PARAMETERS))
+    assert_one_error(cli("jobs", "run", "unify", "--local").err, "jobs/unify.py, the script of this job, is not there")
 
 
 @pytest.mark.slow
