@@ -14,7 +14,7 @@ variable "region" {
 }
 
 variable "orchestration" {
-  description = "What runs on the clock: pipeline (one Glue job), workflow (a Glue job per exchange, then unify) or fargate (the pipeline as an ECS task)."
+  description = "What runs by the clock: pipeline (one Glue job), workflow (several) or fargate (an ECS task)."
   type        = string
   default     = "pipeline"
 
@@ -55,7 +55,7 @@ variable "athena_scan_limit_gb" {
 }
 
 variable "compacted_by_glue" {
-  description = "Tables, already created by the jobs, that Glue's own optimizer compacts. None: `tables maintain` does it."
+  description = "Tables, already created by the jobs, that Glue's own optimizer compacts beside `tables maintain`."
   type        = set(string)
   default     = []
 }
@@ -79,12 +79,12 @@ variable "quarantined_per_hour" {
 }
 
 variable "monthly_budget_usd" {
-  description = "US dollars a month at which the budget alarm is raised; it warns at 80 % and when the forecast goes above."
+  description = "US dollars that a month may cost; the alarm is raised at 80 %, at all of it, and by the forecast."
   type        = number
 }
 
 variable "network" {
-  description = "An existing VPC and its subnets with a way to the internet, for orchestration fargate. null: one is made."
+  description = "A VPC and subnets with a way to the internet, for orchestration fargate. null: they are made."
   type = object({
     vpc_id           = string
     subnet_ids       = list(string)

@@ -12,6 +12,13 @@ META_ARGUMENTS = {"count", "for_each", "depends_on", "provider"}
 META_BLOCKS = {"lifecycle"}
 MODULE_ARGUMENTS = {"source", "count", "for_each", "depends_on"}
 PATHS = {"module", "root"}
+# Those of Terraform's that infra/ uses; `terraform metadata functions` lists all.
+FUNCTIONS = {
+    *("basename", "cidrsubnet", "concat", "contains", "file", "filemd5", "fileset", "floor", "format", "join"),
+    *("jsondecode", "jsonencode", "keys", "length", "merge", "one", "pow", "replace", "setproduct", "setsubtract"),
+    *("split", "startswith", "templatefile", "tolist", "toset", "tostring", "trimprefix", "trimsuffix", "upper"),
+    "values",
+}
 
 
 def problems(configuration: Configuration, schema: Mapping[str, Any]) -> list[str]:
@@ -19,12 +26,16 @@ def problems(configuration: Configuration, schema: Mapping[str, Any]) -> list[st
     for resource in configuration.resources():
         found += _type_problems(resource, schema)
     for module in configuration.modules:
+        found += _repeated(module)
         found += _undocumented(module)
         found += _unused(module)
         for block in module.blocks:
             for reference in block.references():
                 if problem := _dangling(reference, block, module, configuration, schema):
                     found.append(f"{reference.where}: {reference}: {problem}")
+            found += [
+                f"{block.where}: {name}(): no such function" for name in block.functions() if name not in FUNCTIONS
+            ]
     found += _call_problems(configuration)
     return found
 
@@ -60,6 +71,15 @@ def _named(block: Block) -> tuple[str, Block]:
     if block.kind != "dynamic":
         return block.kind, block
     return block.name, next(content for content in block.blocks if content.kind == "content")
+
+
+def _repeated(module: Module) -> Iterator[str]:
+    seen = set[tuple[str, ...]]()
+    for block in module.blocks:
+        address = (block.kind, *block.labels)
+        if block.labels and address in seen:
+            yield f"{block.where}: {' '.join(address)} is there twice"
+        seen.add(address)
 
 
 def _undocumented(module: Module) -> Iterator[str]:

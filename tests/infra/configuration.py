@@ -57,6 +57,13 @@ class Block:
                 if (block.kind, attribute) != ("variable", "type"):
                     yield from _references(expression, iterators, block.where)
 
+    def functions(self) -> Iterator[str]:
+        """The functions that its expressions call, and those of the blocks in it."""
+        for block in self.nested():
+            for attribute, expression in block.attributes.items():
+                if (block.kind, attribute) != ("variable", "type"):
+                    yield from (_text(call.children[0]) for call in expression.find_data("function_call"))
+
 
 @dataclass(frozen=True)
 class Module:
@@ -115,6 +122,11 @@ def literal(expression: Tree[Token]) -> str:
     if any(expression.find_data("interpolation")) or not any(expression.find_data("string")):
         raise ValueError(f"line {_line(expression)}: not a plain string")
     return "".join(_text(part) for part in parts)
+
+
+def strings(expression: Tree[Token]) -> list[str]:
+    """The quoted strings in an expression, interpolations as they are written."""
+    return [_text(found).strip('"') for found in expression.find_data("string")]
 
 
 def variable_values(file: Path) -> set[str]:

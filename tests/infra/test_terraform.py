@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from schemahub_lib.cli import main
 from tests.infra.checks import problems
-from tests.infra.configuration import ROOT, Configuration, variable_values
+from tests.infra.configuration import ROOT, Configuration, strings, variable_values
 from tests.infra.provider_schema import SCHEMA
 
 INFRA = ROOT / "infra"
@@ -86,6 +87,13 @@ BROKEN = {
     "a name nobody bound": ("main.tf", "if job.schedule", "if jobs.schedule", "jobs.schedule: no such resource"),
     "an input the module has not": ("main.tf", "  destroyable = var", "  erasable = var", "has no variable erasable"),
     "a forgotten input": ("main.tf", "  bucket      = local.bucket\n", "", "module storage is not given bucket"),
+    "an unknown function": ("main.tf", "startswith(", "beginswith(", "beginswith(): no such function"),
+    "a resource twice": (
+        "modules/network/main.tf",
+        '"aws_route" "out"',
+        '"aws_vpc" "this"',
+        "aws_vpc this is there twice",
+    ),
     "an undocumented variable": (
         "modules/network/variables.tf",
         '  description = "Prefix of names."\n',
@@ -140,6 +148,28 @@ def test_what_terraform_reads_of_a_job_is_in_the_parameter_file(configuration: C
 
 def test_the_parameter_file_leaves_only_the_bucket_to_terraform() -> None:
     assert set(re.findall(r"\$\{(.*?)\}", json.dumps(PARAMS))) == {"bucket"}
+
+
+# Calls for which AWS knows no resource.
+FOR_ANY_RESOURCE = {"cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
+
+
+def test_a_role_may_do_named_things_to_named_resources(configuration: Configuration) -> None:
+    granted = 0
+    for document in configuration.resources():
+        for statement in document.nested():
+            # What names principals is a resource's own policy, in which the resource is known.
+            if "actions" in statement.attributes and not any(block.kind == "principals" for block in statement.blocks):
+                granted += 1
+                actions = set(strings(statement.attributes["actions"]))
+                assert not {action for action in actions if "*" in action}, statement.where
+                assert actions <= FOR_ANY_RESOURCE or "*" not in strings(statement.attributes["resources"])
+    assert granted > 10
+
+
+def test_the_tasks_command_is_one_that_the_command_line_has() -> None:
+    (command,) = re.findall(r"command +(= \[.*\])", (INFRA / "modules/ecs/main.tf").read_text())
+    assert main([*json.loads(command.removeprefix("= ")), "--help"]) == 0
 
 
 def test_every_check_that_is_skipped_has_a_written_reason() -> None:

@@ -15,7 +15,8 @@ locals {
     [for alarm in aws_cloudwatch_metric_alarm.volume : alarm.arn],
     [for alarm in aws_cloudwatch_metric_alarm.logs : alarm.arn],
   )
-  searched = join(" | ", [for group in values(var.log_groups) : "SOURCE '${group}'"])
+  metrics_of = "{${local.namespace},Environment,Job,Source} Environment=\"${var.environment}\""
+  searched   = join(" | ", [for group in values(var.log_groups) : "SOURCE '${group}'"])
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
@@ -41,7 +42,7 @@ resource "aws_cloudwatch_dashboard" "this" {
           region = data.aws_region.current.region
           period = local.hour
           metrics = [[{
-            expression = "SEARCH('{${local.namespace},Environment,Job,Source} MetricName=\"${chart.metric}\" Environment=\"${var.environment}\"', '${chart.stat}', ${local.hour})"
+            expression = "SEARCH('${local.metrics_of} MetricName=\"${chart.metric}\"', '${chart.stat}', ${local.hour})"
           }]]
         }
       }],
@@ -54,7 +55,13 @@ resource "aws_cloudwatch_dashboard" "this" {
         properties = {
           title  = "The latest errors"
           region = data.aws_region.current.region
-          query  = "${local.searched} | fields @timestamp, message | filter level = 'error' | sort @timestamp desc | limit 20"
+          query = join(" | ", [
+            local.searched,
+            "fields @timestamp, message",
+            "filter level = 'error'",
+            "sort @timestamp desc",
+            "limit 20",
+          ])
         }
       }],
     )

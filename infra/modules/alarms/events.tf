@@ -14,7 +14,12 @@ resource "aws_cloudwatch_event_target" "job_failed" {
   arn  = aws_sns_topic.alarms.arn
 
   input_transformer {
-    input_paths    = { job = "$.detail.jobName", run = "$.detail.jobRunId", state = "$.detail.state", message = "$.detail.message" }
+    input_paths = {
+      job     = "$.detail.jobName"
+      run     = "$.detail.jobRunId"
+      state   = "$.detail.state"
+      message = "$.detail.message"
+    }
     input_template = "\"<job> (<run>): <state>. <message>\""
   }
 }

@@ -1,7 +1,6 @@
 # Off unless asked for, and compaction only: Glue's optimizers take no publish lock, so they make publishes write
 # again, and their orphan file deletion would take the state files that no snapshot names; `tables maintain` knows both.
 data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
@@ -45,10 +44,10 @@ data "aws_iam_policy_document" "optimizer" {
     actions = ["glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"]
     resources = concat(
       [
-        "arn:${data.aws_partition.current.partition}:glue:${local.account}:catalog",
-        "arn:${data.aws_partition.current.partition}:glue:${local.account}:database/${var.database}",
+        "arn:aws:glue:${local.account}:catalog",
+        "arn:aws:glue:${local.account}:database/${var.database}",
       ],
-      [for table in var.compacted_by_glue : "arn:${data.aws_partition.current.partition}:glue:${local.account}:table/${var.database}/${table}"],
+      [for table in var.compacted_by_glue : "arn:aws:glue:${local.account}:table/${var.database}/${table}"],
     )
   }
 
@@ -57,7 +56,7 @@ data "aws_iam_policy_document" "optimizer" {
     actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = [
       for table in var.compacted_by_glue :
-      "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(var.warehouse, "s3://")}/${var.database}.db/${table}/*"
+      "arn:aws:s3:::${trimprefix(var.warehouse, "s3://")}/${var.database}.db/${table}/*"
     ]
   }
 
@@ -76,7 +75,7 @@ data "aws_iam_policy_document" "optimizer" {
   statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["arn:${data.aws_partition.current.partition}:logs:${local.account}:log-group:/aws-glue/iceberg-compaction/logs:*"]
+    resources = ["arn:aws:logs:${local.account}:log-group:/aws-glue/iceberg-compaction/logs:*"]
   }
 }
 

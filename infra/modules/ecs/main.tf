@@ -54,7 +54,7 @@ resource "aws_ecs_task_definition" "pipeline" {
     image       = "${aws_ecr_repository.this.repository_url}:${var.image_tag}"
     essential   = true
     command     = ["--log-format", "json", "run", "pipeline", "trades_unified"]
-    environment = [for variable in sort(keys(local.environment)) : { name = variable, value = local.environment[variable] }]
+    environment = [for variable, value in local.environment : { name = variable, value = value }]
     logConfiguration = {
       logDriver = "awslogs"
       options = {

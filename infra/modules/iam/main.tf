@@ -1,17 +1,20 @@
 data "aws_caller_identity" "current" {}
-data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  arn     = "arn:${data.aws_partition.current.partition}"
   account = "${data.aws_region.current.region}:${data.aws_caller_identity.current.account_id}"
-  glue    = "${local.arn}:glue:${local.account}"
-  folder  = "${local.arn}:s3:::${trimprefix(var.warehouse, "s3://")}"
+  glue    = "arn:aws:glue:${local.account}"
+  folder  = "arn:aws:s3:::${trimprefix(var.warehouse, "s3://")}"
 
   # An ingest job has its raw tables and the ledgers; the others read and tag or rewrite every table.
   ingest = {
     for source in var.sources :
-    "ingest_${source}" => { tables = ["raw_${source}_*", "schemahub_*"], keys_of = [source], lands = false, service = "glue" }
+    "ingest_${source}" => {
+      tables  = ["raw_${source}_*", "schemahub_*"]
+      keys_of = [source]
+      lands   = false
+      service = "glue"
+    }
   }
   others = {
     for job in setsubtract(var.jobs, keys(local.ingest)) :
@@ -25,6 +28,11 @@ locals {
   task = { fargate = { tables = ["*"], keys_of = tolist(var.sources), lands = false, service = "ecs-tasks" } }
 
   runners = merge(local.ingest, local.others, var.fargate ? local.task : {})
+  # The secrets that each may read.
+  secrets = {
+    for runner, access in local.runners :
+    runner => [for name, secret in aws_secretsmanager_secret.exchange : secret.arn if contains(access.keys_of, name)]
+  }
 }
 
 data "aws_iam_policy_document" "assumed_by" {
@@ -91,9 +99,12 @@ data "aws_iam_policy_document" "runner" {
   }
 
   statement {
-    sid       = "Buckets"
-    actions   = ["s3:GetBucketLocation", "s3:ListBucket"]
-    resources = concat([var.buckets.warehouse.arn, var.buckets.artifacts.arn], each.value.lands ? [var.buckets.landing.arn] : [])
+    sid     = "Buckets"
+    actions = ["s3:GetBucketLocation", "s3:ListBucket"]
+    resources = concat(
+      [var.buckets.warehouse.arn, var.buckets.artifacts.arn],
+      each.value.lands ? [var.buckets.landing.arn] : [],
+    )
   }
 
   statement {
@@ -119,12 +130,12 @@ data "aws_iam_policy_document" "runner" {
   }
 
   dynamic "statement" {
-    for_each = length(setintersection(each.value.keys_of, var.exchanges_with_keys)) > 0 ? ["ExchangeKeys"] : []
+    for_each = length(local.secrets[each.key]) > 0 ? ["ExchangeKeys"] : []
 
     content {
       sid       = statement.value
       actions   = ["secretsmanager:GetSecretValue"]
-      resources = [for exchange in setintersection(each.value.keys_of, var.exchanges_with_keys) : aws_secretsmanager_secret.exchange[exchange].arn]
+      resources = local.secrets[each.key]
     }
   }
 
@@ -135,7 +146,7 @@ data "aws_iam_policy_document" "runner" {
     content {
       sid       = statement.value
       actions   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
-      resources = ["${local.arn}:logs:${local.account}:log-group:${var.log_group_prefix}/glue/*"]
+      resources = ["arn:aws:logs:${local.account}:log-group:${var.log_group_prefix}/glue/*"]
     }
   }
 

@@ -34,7 +34,7 @@ resource "aws_s3_object" "package" {
 }
 
 resource "aws_glue_job" "this" {
-  # checkov:skip=CKV_AWS_195:Buckets and log groups encrypt by themselves, and no bookmarks are kept; a security configuration would only rename the log groups
+  # checkov:skip=CKV_AWS_195:Buckets and log groups encrypt by themselves, and there are no bookmarks
   for_each = var.jobs
 
   name              = "${var.name}-${each.key}"

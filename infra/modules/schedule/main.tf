@@ -1,8 +1,11 @@
 locals {
   # The workflow and the ECS task do what the pipeline job does; the other schedules, maintenance's, stay.
-  scheduled = { for job, schedule in var.schedules : job => schedule if job != "pipeline" || var.orchestration == "pipeline" }
-  workflow  = var.orchestration == "workflow" ? toset([var.name]) : toset([])
-  ingest    = [for job, name in var.job_names : name if startswith(job, "ingest_")]
+  scheduled = {
+    for job, schedule in var.schedules :
+    job => schedule if job != "pipeline" || var.orchestration == "pipeline"
+  }
+  workflow = var.orchestration == "workflow" ? toset([var.name]) : toset([])
+  ingest   = [for job, name in var.job_names : name if startswith(job, "ingest_")]
 }
 
 resource "aws_glue_trigger" "scheduled" {

@@ -1,14 +1,14 @@
 locals {
-  # What old objects are good for, by bucket. Old versions are the way back from a deletion by mistake.
+  # Old versions are the way back from a deletion by mistake; what is under `scratch` goes after a week.
   buckets = {
-    warehouse = { name = var.bucket, old_versions_days = 7, colder_after_days = null, scratch = null }
-    artifacts = { name = "${var.bucket}-artifacts", old_versions_days = 30, colder_after_days = null, scratch = "athena/" }
-    landing   = { name = "${var.bucket}-landing", old_versions_days = 7, colder_after_days = 90, scratch = null }
+    warehouse = { name = var.bucket, colder_after_days = null, scratch = null }
+    artifacts = { name = "${var.bucket}-artifacts", colder_after_days = null, scratch = "athena/" }
+    landing   = { name = "${var.bucket}-landing", colder_after_days = 90, scratch = null }
   }
 }
 
 resource "aws_s3_bucket" "this" {
-  # checkov:skip=CKV_AWS_18:Access logs cost more than they tell here; turn on CloudTrail data events where an audit asks for them
+  # checkov:skip=CKV_AWS_18:Access logs tell little of what jobs do; CloudTrail does where an audit asks for it
   # checkov:skip=CKV_AWS_144:Trades can be fetched again and tables rebuilt; a second region would double the bill
   # checkov:skip=CKV2_AWS_62:Nobody waits for object events: jobs run by the clock
   for_each = local.buckets
@@ -110,7 +110,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     noncurrent_version_expiration {
-      noncurrent_days = each.value.old_versions_days
+      noncurrent_days = 7
     }
   }
 
