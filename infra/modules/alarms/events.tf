@@ -24,6 +24,7 @@ resource "aws_cloudwatch_event_target" "job_failed" {
   }
 }
 
+# 3 is a partial run, which succeeds on Glue too; what failed of it is in the metric Failures.
 resource "aws_cloudwatch_event_rule" "task_failed" {
   count = length(var.clusters)
 
@@ -36,7 +37,7 @@ resource "aws_cloudwatch_event_rule" "task_failed" {
       clusterArn = [var.clusters[count.index]]
       lastStatus = ["STOPPED"]
       "$or" = [
-        { containers = { exitCode = [{ anything-but = 0 }] } },
+        { containers = { exitCode = [{ anything-but = [0, 3] }] } },
         { stopCode = ["TaskFailedToStart"] },
       ]
     }
