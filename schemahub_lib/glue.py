@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 
 from schemahub_lib.cli import main
@@ -18,7 +19,8 @@ GLUE_ARGUMENTS = frozenset(
         "job-bookmark-to job-language encryption-type enable-metrics enable-continuous-cloudwatch-log "
         "enable-spark-ui spark-event-logs-path enable-glue-datacatalog enable-auto-scaling datalake-formats conf "
         "extra-py-files additional-python-modules python-modules-installer-option extra-jars extra-files "
-        "scriptLocation executor-cores RedshiftTempDir enable-job-insights enable-observability-metrics"
+        "scriptLocation executor-cores RedshiftTempDir enable-job-insights enable-observability-metrics "
+        "custom-logGroup-prefix custom-logStream-prefix"
     ).split()
 )
 _FLAGS = frozenset(
@@ -31,14 +33,16 @@ _FLAGS = frozenset(
 def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
     """Run a command line command with a job's arguments; returns the exit status.
 
+    `--SCHEMAHUB_DATABASE x` sets that variable, as Glue lets nobody set a job's environment.
     A partial run counts as success, so that one delisted product does not stop the schedule, unless
     `--fail-on-partial` says otherwise. What failed is in the log and in `schemahub_runs`.
     """
     try:
-        arguments, fail_on_partial = _translate(argv)
+        arguments, variables, fail_on_partial = _translate(argv)
     except UsageError as error:
         log.error("%s", error)
         return error.exit_code
+    os.environ.update(variables)
     code = main([*command, *arguments])
     if code == PARTIAL_EXIT and not fail_on_partial:
         log.warning("partial: some products failed, the rest landed; see above and schemahub_runs")
@@ -46,9 +50,11 @@ def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
     return code
 
 
-def _translate(argv: Sequence[str]) -> tuple[list[str], bool]:
-    """Glue's `--key value` pairs as command line options: Glue's own left out, `--flag true` made a bare flag."""
+def _translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str], bool]:
+    """Glue's `--key value` pairs as command line options: Glue's own left out, `--flag true` made a bare flag. Beside
+    them the SCHEMAHUB_* variables, and whether partial runs fail."""
     arguments: list[str] = []
+    variables: dict[str, str] = {}
     fail_on_partial = False
     words = list(argv)
     while words:
@@ -71,6 +77,8 @@ def _translate(argv: Sequence[str]) -> tuple[list[str], bool]:
                 arguments.append(f"--{name}")
         elif not has_value:
             raise UsageError(f"--{key} needs a value")
+        elif key.startswith("SCHEMAHUB_"):
+            variables[key] = value
         else:
             arguments += [f"--{name}", value]
-    return arguments, fail_on_partial
+    return arguments, variables, fail_on_partial

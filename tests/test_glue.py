@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from schemahub_lib import glue
+from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def test_glues_own_arguments_are_left_out_and_ours_are_passed_on(called: list[list[str]]) -> None:
-    argv = "--JOB_NAME nightly --JOB_RUN_ID jr_1 --TempDir s3://t/ --job-bookmark-option job-bookmark-disable"
+    argv = "--JOB_NAME nightly --JOB_RUN_ID jr_1 --TempDir s3://t/ --custom-logGroup-prefix /schemahub/dev/glue"
     glue.run_job(["run", "ingest", "kraken"], [*argv.split(), "--products", "XBTUSD", "--cold_start_window", "2h"])
     assert called == [["run", "ingest", "kraken", "--products", "XBTUSD", "--cold-start-window", "2h"]]
 
@@ -41,6 +42,15 @@ def test_glues_own_arguments_are_left_out_and_ours_are_passed_on(called: list[li
 def test_a_switch_takes_true_or_false_because_glue_arguments_have_values(called: list[list[str]]) -> None:
     glue.run_job(["x"], ["--no-payload", "true", "--quiet", "false"])
     assert called == [["x", "--no-payload"]]
+
+
+def test_variables_come_as_arguments_because_glue_has_no_environment_to_set(
+    called: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEMAHUB_DATABASE", "")  # so that what run_job() sets is taken back after the test
+    glue.run_job(["x"], ["--SCHEMAHUB_DATABASE", "schemahub_dev", "--products", "BTC-USD"])
+    assert called == [["x", "--products", "BTC-USD"]]
+    assert Settings.load().database == "schemahub_dev"
 
 
 @pytest.mark.parametrize("argv", [["stray"], ["--products"], ["--no-payload", "perhaps"]])
