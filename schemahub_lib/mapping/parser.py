@@ -10,7 +10,8 @@ import yaml
 
 from schemahub_lib.errors import MappingError
 from schemahub_lib.mapping.audits import SEVERITIES, Rule
-from schemahub_lib.mapping.expressions import ExpressionError, parse_expression
+from schemahub_lib.mapping.expressions import parse_condition, parse_expression
+from schemahub_lib.mapping.functions import ExpressionError
 from schemahub_lib.mapping.meanings import misfit
 from schemahub_lib.mapping.nodes import Reader, close, compose, describe, nearest, tag
 from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
@@ -199,17 +200,20 @@ class _Parser(Reader):
     ) -> dict[str, ColumnMapping]:
         found: dict[str, ColumnMapping] = {}
         for column, value in self._fills(node, "an expression", target, taken):
-            expression = self._expression(value, source, column.type)
+            expression = self._expression(value, source, column)
             if expression is not None:
                 found[column.name] = ColumnMapping(column.name, expression)
         return found
 
-    def _expression(self, node: yaml.Node, source: Table | None, wanted: SqlType) -> Expression | None:
+    def _expression(self, node: yaml.Node, source: Table | None, target: Column | None) -> Expression | None:
+        """What fills `target`; a condition where that is None."""
         if not isinstance(node, yaml.ScalarNode) or tag(node) != "str":
             self.refuse(node, f"an expression must be text, not {describe(node)}")
         elif source is not None:
             try:
-                return Expression(node.value, parse_expression(node.value, source.columns, wanted))
+                if target is None:
+                    return Expression(node.value, parse_condition(node.value, source))
+                return Expression(node.value, parse_expression(node.value, source, target))
             except ExpressionError as error:
                 self.refuse(node, str(error))
         return None
@@ -220,7 +224,7 @@ class _Parser(Reader):
         if not isinstance(node, yaml.SequenceNode):
             self.refuse(node, f"filters must be a list of conditions (`- price > 0`), not {describe(node)}")
             return ()
-        found = [self._expression(condition, source, "BOOLEAN") for condition in node.value]
+        found = [self._expression(condition, source, None) for condition in node.value]
         return tuple(expression for expression in found if expression is not None)
 
     def _defaults(self, node: yaml.Node | None, target: Table | None, taken: Mapping[str, str]) -> dict[str, Constant]:

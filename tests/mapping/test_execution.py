@@ -12,11 +12,13 @@ import pytest
 from sqlglot import exp
 
 from schemahub_lib.mapping.compiler import RANK, batch_sql, increment_select
+from schemahub_lib.mapping.expressions import parse_expression
+from schemahub_lib.mapping.functions import FUNCTIONS
 from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.sql import to_sql
 from schemahub_lib.mapping.statements import Bounds, merge_sql
 from schemahub_lib.mapping.transforms import TRANSFORMS
-from schemahub_lib.schemas import PRODUCTS, TRADES_UNIFIED, Table
+from schemahub_lib.schemas import PRODUCTS, TRADES_UNIFIED, Column, SqlType, Table
 from schemahub_lib.tables.lake import Lake
 
 if TYPE_CHECKING:
@@ -150,6 +152,55 @@ def test_each_transform_gives_what_it_promises(plain_spark: SparkSession, time_z
     assert not wrong
     types = [type(value) for value in row if value is not None]
     assert {int, float, str, Decimal} == set(types)
+
+
+ISO = "2024-02-08T15:12:04.123456Z"
+# A call by function; the text that is right for it; what it gives for that, for NULL, and for the text "soon".
+CALLS: dict[str, tuple[str, SqlType, str, tuple[Any, Any, Any]]] = {
+    "abs": ("abs(cast(text as double))", "DOUBLE", "-2.5", (2.5, None, None)),
+    "ceil": ("ceil(cast(text as double))", "BIGINT", "2.1", (3, None, None)),
+    "coalesce": ("coalesce(cast(text as bigint), 7)", "BIGINT", "5", (5, 7, 7)),
+    "concat": ("concat('<', text, '>')", "STRING", "a", ("<a>", None, "<soon>")),
+    "floor": ("floor(cast(text as double))", "BIGINT", "-2.1", (-3, None, None)),
+    "get_json_object": ("get_json_object(text, '$.a[0]')", "STRING", '{"a": ["x"]}', ("x", None, None)),
+    "greatest": ("greatest(cast(text as bigint), 1.5)", "DOUBLE", "5", (5.0, 1.5, 1.5)),
+    "if": ("if(text > 'b', 1, 2)", "BIGINT", "a", (2, 2, 1)),
+    "least": ("least(cast(text as double), 1)", "DOUBLE", "-5", (-5.0, 1.0, 1.0)),
+    "left": ("left(text, length(text) - 1)", "STRING", "abc", ("ab", None, "soo")),
+    "length": ("length(text)", "BIGINT", "abc", (3, None, 4)),
+    "lower": ("lower(text)", "STRING", "ABC", ("abc", None, "soon")),
+    "lpad": ("lpad(text, 6, '0')", "STRING", "7", ("000007", None, "00soon")),
+    "nullif": ("nullif(cast(text as bigint), 5)", "BIGINT", "6", (6, None, None)),
+    "regexp_extract": ("regexp_extract(text, '([a-z])-(\\\\d+)', 2)", "STRING", "b-12", ("12", None, "")),
+    "regexp_replace": ("regexp_replace(text, '(a)(b)', '$2\\\\$$1')", "STRING", "ab", ("b$a", None, "soon")),
+    "replace": ("replace(text, 'o', '0')", "STRING", "oo", ("00", None, "s00n")),
+    "right": ("right(text, 2)", "STRING", "abc", ("bc", None, "on")),
+    "round": ("round(cast(text as double), 1)", "DOUBLE", "2.26", (2.3, None, None)),
+    "rpad": ("rpad(text, 6)", "STRING", "7", ("7     ", None, "soon  ")),
+    "substring": ("substring(text, -2, 1)", "STRING", "abc", ("b", None, "o")),
+    "timestamp_micros": ("timestamp_micros(1 * cast(text as bigint))", "TIMESTAMP", "-1", (-1, None, None)),
+    "timestamp_millis": ("timestamp_millis(1 * cast(text as bigint))", "TIMESTAMP", "-1", (-1000, None, None)),
+    "trim": ("trim(text)", "STRING", "  a ", ("a", None, "soon")),
+    "unix_micros": ("unix_micros(cast(text as timestamp))", "BIGINT", ISO, (micros(ISO), None, None)),
+    "upper": ("upper(text)", "STRING", "abc", ("ABC", None, "SOON")),
+    "timestamp_millis that overflows": ("timestamp_millis(1 * 9223372036854775807)", "TIMESTAMP", "", (None,) * 3),
+}
+
+
+def test_every_function_is_executed() -> None:
+    assert FUNCTIONS.keys() <= CALLS.keys()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_function_gives_what_it_promises_and_fails_on_nothing(plain_spark: SparkSession, call: str) -> None:
+    text, wanted, right, expected = CALLS[call]
+    value = parse_expression(text, Table("raw", (Column("text", "STRING"),)), Column("value", wanted))
+    shown = exp.func("UNIX_MICROS", value, dialect="spark") if wanted == "TIMESTAMP" else value
+    rows = exp.values([(right,), (None,), ("soon",)], alias="raw", columns=["text"])
+    for ansi in ("false", "true"):
+        with session(plain_spark, time_zone="America/New_York", ansi=ansi):
+            found = plain_spark.sql(to_sql(exp.select(exp.alias_(shown, "value")).from_(rows))).collect()
+        assert tuple(row["value"] for row in found) == expected
 
 
 def frame(spark: SparkSession, table: Table, rows: list[dict[str, Any]]) -> DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -17,13 +17,10 @@ from hypothesis import strategies as st
 
 from schemahub_lib.errors import MappingError
 from schemahub_lib.mapping.compiler import batch_sql
-from schemahub_lib.mapping.expressions import FUNCTION_NAMES
+from schemahub_lib.mapping.functions import FUNCTIONS
 from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.schemas import TRADES_UNIFIED, Table
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.spark
 PlanOf = Callable[[str], str]
@@ -43,11 +40,38 @@ COLUMN = st.sampled_from(["price", "size", "side", "time", "trade_id", "product_
 LITERAL = st.one_of(
     TEXT.map(lambda text: "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"), TEXT.map(repr), COLUMN
 )
+# What fits into the place of a call, by the name it has in FUNCTIONS.
+FITTING_ARGUMENTS = {
+    "STRING": ["trade_id", "concat(side, 'x')", "'\\\\'", "cast(price as string)"],
+    "DOUBLE": ["price", "size / price", "unix_micros(time)"],
+    "BIGINT": ["cast(size * 2 as bigint)", "unix_micros(time) + 1"],
+    "INT": ["7", "length(side)", "-length(side)"],
+    "BOOLEAN": ["price > 1", "side in ('a', null)", "null"],
+    "TIMESTAMP": ["time", "cast(_raw_payload as timestamp)"],
+    "value": ["price", "1.5", "null"],
+    "'pattern'": ["'(a+)'", "'([^\"{]*)\\\\{'"],
+    "'replacement'": ["'$1'", "'\\\\$'"],
+    "'$.path'": ["'$.a[0]'"],
+    "group": ["0", "1"],
+    "places": ["-2", "8"],
+    "width": ["0", "20"],
+}
+
+
+@st.composite
+def right_calls(draw: st.DrawFn) -> str:
+    """A side by a call that is right."""
+    name = draw(st.sampled_from([*FUNCTIONS]))
+    places = FUNCTIONS[name].takes
+    arguments = [draw(st.sampled_from(FITTING_ARGUMENTS[place.name])) for place in places]
+    return f"CASE WHEN {name}({', '.join(arguments)}) IS NULL THEN 'BUY' END"
+
+
 LEAF = st.one_of(LITERAL, st.integers(-9, 9).map(str), TEXT)
 
 
 def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    function = st.sampled_from([*FUNCTION_NAMES, "rand", "sum", "exists", "java_method", "from_json"])
+    function = st.sampled_from([*FUNCTIONS, "rand", "sum", "exists", "java_method", "from_json"])
     operator = st.sampled_from(
         ["+", "-", "*", "/", "%", "=", "<", "<=>", "||", "and", "or", "in", "like", "is", "::", "as"]
     )
@@ -65,7 +89,7 @@ def _deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-EXPRESSION = st.recursive(LEAF, _deeper, max_leaves=6)
+EXPRESSION = st.one_of(*[st.recursive(LEAF, _deeper, max_leaves=6)] * 3, right_calls())
 FITTING: dict[str, Any] = {
     "source": "raw_coinbase_trades",
     "target_table": "trades_unified",
@@ -152,6 +176,13 @@ def test_so_does_one_with_any_expression_in_it(
 ) -> None:
     text = yaml.safe_dump(_over({"expressions": {"side": expression}}), sort_keys=False)
     outcomes[taken(text, raw_tables, plan_of)] += 1
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(right_calls())
+def test_a_right_call_is_taken(raw_tables: Mapping[str, Table], plan_of: PlanOf, expression: str) -> None:
+    text = yaml.safe_dump(_over({"expressions": {"side": expression}}), sort_keys=False)
+    assert taken(text, raw_tables, plan_of)
 
 
 def test_enough_of_both_were_seen(outcomes: dict[bool, int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from schemahub_lib.mapping.expressions import FUNCTION_NAMES
+from schemahub_lib.mapping.functions import FUNCTIONS
 from schemahub_lib.mapping.meanings import MEANINGS
 from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
@@ -39,7 +39,11 @@ def meanings() -> list[str]:
 
 
 def functions() -> list[str]:
-    return [", ".join(f"`{name}`" for name in FUNCTION_NAMES)]
+    rows = []
+    for name, one in FUNCTIONS.items():
+        kept = ", ".join(f"`{before}` to `{after}`" for before, after in one.becomes.items() if before) or "kept"
+        rows.append(f"| `{one.usage(name)}` | {one.gives or 'as given'} | {kept if one.kept(one.takes) else 'none'} |")
+    return table("| function | gives | meaning |", rows)
 
 
 def test_the_tables_of_the_page_are_the_declarations() -> None:

@@ -12,7 +12,7 @@ from schemahub_lib.errors import MappingError
 from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.spec import Constant
 from schemahub_lib.mapping.transforms import TRANSFORMS
-from schemahub_lib.schemas import TRADES_UNIFIED, Column, Table
+from schemahub_lib.schemas import TARGETS, TRADES_UNIFIED, Column, Table
 
 # The two mappings of the original description, letter for letter.
 BINANCE = """\
@@ -57,10 +57,10 @@ transforms:
 """
 
 
-def problems(text: str, raw_tables: Mapping[str, Table]) -> list[str]:
+def problems(text: str, raw_tables: Mapping[str, Table], targets: Mapping[str, Table] = TARGETS) -> list[str]:
     """What is said about `text`, as `line:column: message`."""
     with pytest.raises(MappingError) as caught:
-        parse_mapping(text, "m.yaml", raw_tables)
+        parse_mapping(text, "m.yaml", raw_tables, targets)
     return [str(problem).removeprefix("m.yaml:").strip() for problem in caught.value.problems]
 
 
@@ -332,7 +332,8 @@ def test_a_constant_of_another_type_is_refused(column: str, written: str, raw_ta
 
 
 def test_text_with_numbers_needs_a_named_transform_to_become_a_number() -> None:
-    text_prices = Table("raw_x", tuple(Column(name, "STRING") for name in ("id", "symbol", "price", "qty", "time")))
+    told = {"id": "trade_id", "symbol": "symbol", "price": "price", "qty": "base_amount", "time": "epoch_ms"}
+    text_prices = Table("raw_x", tuple(Column(name, "STRING", meaning=meaning) for name, meaning in told.items()))
     text = BINANCE.replace("raw_binance_trades", "raw_x").replace('  price: "to_double"\n', "")
     found = problems(text, {"raw_x": text_prices})
     expected = "'price' is STRING and 'price' needs DOUBLE; write `price: to_double` under transforms"

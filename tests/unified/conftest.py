@@ -69,7 +69,11 @@ def trades(ids: Iterable[int], start: datetime = NOON, **values: object) -> list
 # For `World.mapping`: of a shipped line that an expression takes the place of.
 NO_SIDE = (("  side: side\n", ""), ("  side: taker_from_maker", "  #"))
 NO_TIME = (("  time: trade_ts\n", ""), ("  trade_ts: iso8601\n", ""))
-BY_TIME_OF_FETCHING = ("\nexpressions:\n  trade_ts: greatest(time, _source_ingest_ts)\n", *NO_TIME)
+# Computed anew, for a mapping is refused that takes the time of fetching for the trade's.
+BY_TIME_OF_FETCHING = (
+    "\nexpressions:\n  trade_ts: timestamp_micros(greatest(unix_micros(time), 0 + unix_micros(_source_ingest_ts)))\n",
+    *NO_TIME,
+)
 
 
 class World:
