@@ -26,6 +26,7 @@ from schemahub_lib.mapping.types import may_cast, type_of
 from schemahub_lib.schemas import Column, SqlType, Table
 
 LONGEST = 4000  # characters
+DEEPEST = 100  # levels: what sqlglot prints with room on Python's stack
 DIGITS = 38  # of a number
 
 _ALLOWED = (
@@ -46,8 +47,11 @@ _FITTING: dict[SqlType, tuple[Type, ...]] = {
     "TIMESTAMP": ("TIMESTAMP",),
     "DECIMAL(38, 18)": ("DOUBLE", "DECIMAL", "BIGINT", "INT"),
 }
+_TOO_DEEP = f"an expression is nested too deeply, {DEEPEST} levels are the most"
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_HALF_A_PAIR = re.compile(r"(?<!\\)(\\\\)*\\u[dD][89a-fA-F]")  # as an escape, which sqlglot reads as a question mark
+_HALF_A_PAIR = re.compile(
+    r"(?<!\\)(\\\\)*\\(u|U0000)[dD][89a-fA-F]"
+)  # as an escape, which sqlglot reads as a question mark
 
 
 class _Calls(Spark):
@@ -95,6 +99,8 @@ def _parse(text: str, source: Table) -> exp.Expr:
         _refuse_text()
     try:
         tree = sqlglot.parse_one(text, read=_Calls)
+        if _depth(tree) > DEEPEST:
+            refuse(_TOO_DEEP)
         for node in tree.walk():
             node.pop_comments()
         for literal in tree.find_all(exp.Literal):  # first: what is said of others shows them
@@ -110,8 +116,15 @@ def _parse(text: str, source: Table) -> exp.Expr:
         near = f" near {found[0]['highlight']!r}" if found[0].get("highlight") else ""
         refuse(f"`{text}` is no Spark SQL expression{near}")
     except RecursionError:
-        refuse("an expression is nested too deeply")
+        refuse(_TOO_DEEP)
     return tree
+
+
+def _depth(tree: exp.Expr) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in node.iter_expressions()]
+    return depth
 
 
 def _refuse_text() -> NoReturn:

@@ -18,7 +18,7 @@ Kept = TypeVar("Kept")
 Type = Literal["STRING", "DOUBLE", "DECIMAL", "BIGINT", "INT", "BOOLEAN", "TIMESTAMP", "NULL"]
 NUMBERS: tuple[Type, ...] = ("INT", "BIGINT", "DECIMAL", "DOUBLE")  # each has room for those before it
 
-_CLASS_OR_ESCAPED = re.compile(r"\\[^0U]|\[\^?\]?(\\.|[^\[\]\\])*\]", re.DOTALL)
+_CLASS_OR_ESCAPED = re.compile(r"\\[^0U]|\[\^?\]?(\\[^0Ub]|[^\[\]\\])*\]", re.DOTALL)
 _NOT_IN_JAVA = re.compile(r"\(\?([P#(]|[a-zA-Z]*[aL])|\{(?!\d+(,\d*)?\})|\\[0U]|\[")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 

@@ -53,9 +53,11 @@ def type_of(node: exp.Expr, columns: Mapping[str, Type]) -> Type:
         case exp.Anonymous():
             return _call(node, [of(argument) for argument in node.expressions])
         case exp.Not():
-            return _conditions(columns, node.this)
+            _conditions(columns, node.this)
+            return "BOOLEAN"
         case exp.And() | exp.Or():
-            return _conditions(columns, node.this, node.expression)
+            _conditions(columns, node.this, node.expression)
+            return "BOOLEAN"
         case exp.Case():
             return _case(node, columns)
         case exp.Like() | exp.RegexpLike():
@@ -137,8 +139,7 @@ def _call(node: exp.Anonymous, given: Sequence[Type]) -> Type:
 def _case(node: exp.Case, columns: Mapping[str, Type]) -> Type:
     ifs = node.args["ifs"]
     if node.this is None:
-        _conditions(columns, *(branch.this for branch in ifs))
-        if any(type_of(branch.this, columns) == "NULL" for branch in ifs):  # the one place where Spark takes none
+        if "NULL" in _conditions(columns, *(branch.this for branch in ifs)):  # the one place where Spark takes none
             refuse(f"`{node.sql('spark')}` has NULL for a condition: write CAST(NULL AS BOOLEAN)")
     else:
         _common(node, [type_of(part, columns) for part in (node.this, *(branch.this for branch in ifs))])
@@ -151,10 +152,8 @@ def branches(node: exp.Case) -> list[exp.Expr]:
     return [*(branch.args["true"] for branch in node.args["ifs"]), *([] if default is None else [default])]
 
 
-def _conditions(columns: Mapping[str, Type], *parts: exp.Expr) -> Type:
-    for part in parts:
-        _need(CONDITION, part, type_of(part, columns))
-    return "BOOLEAN"
+def _conditions(columns: Mapping[str, Type], *parts: exp.Expr) -> list[Type]:
+    return [_need(CONDITION, part, type_of(part, columns)) for part in parts]
 
 
 def _common(node: exp.Expr, types: Iterable[Type]) -> Type:
