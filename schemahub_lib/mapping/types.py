@@ -107,10 +107,10 @@ def _cast(node: exp.Cast, given: Type) -> Type:
         refuse(f"CAST cannot be to {shown}: choose one of {', '.join(_CASTS)}")
     if node.args.get("format"):
         refuse("CAST has no FORMAT in Spark: leave it out")
-    if size and not (found := re.fullmatch(r"(\d+)(?:, (\d+))?\)", size)):
-        refuse(f"there is no {shown}: write DECIMAL(digits, those behind the point)")
-    if size and found and not max(1, int(found[2] or 0)) <= int(found[1]) <= _DIGITS:
-        refuse(f"there is no {shown}: a DECIMAL has {_DIGITS} digits at most, and no more than those behind the point")
+    if size:
+        found = re.fullmatch(r"(\d+)(?:, (\d+))?\)", size)
+        if not found or not max(1, int(found[2] or 0)) <= int(found[1]) <= _DIGITS:
+            refuse(f"there is no {shown}: write DECIMAL(digits, those behind the point), {_DIGITS} at most")
     if not may_cast(given, wanted):
         how = "unix_micros(…)" if given == "TIMESTAMP" else "timestamp_millis(…) or timestamp_micros(…)"
         refuse(f"a cast from {given} to {wanted} would not tell its unit or time zone: write {how}")

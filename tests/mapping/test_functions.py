@@ -79,7 +79,10 @@ def test_a_call_with_too_many_or_too_few_arguments_is_refused_with_its_usage(tex
         ("CASE count WHEN 'x' THEN 1 END", "puts BIGINT and STRING together"),
         ("nullif(price, '')", "puts DOUBLE and STRING together"),
         ("time > '2024-01-31'", "write CAST(… AS TIMESTAMP) around the text, as in 2024-01-31T00:00:00Z"),
-        ("CAST(price AS DECIMAL(50, 2))", "there is no DECIMAL(50, 2): a DECIMAL has 38 digits at most"),
+        (
+            "CAST(price AS DECIMAL(50, 2))",
+            "there is no DECIMAL(50, 2): write DECIMAL(digits, those behind the point), 38 at most",
+        ),
         ("CAST(price AS DECIMAL(2, 3))", "there is no DECIMAL(2, 3)"),
         ("CAST(price AS INT(3))", "CAST cannot be to INT(3): choose one of STRING, DOUBLE, "),
         ("CAST(time AS STRING)", "would not tell its unit or time zone: write unix_micros(…)"),
