@@ -12,7 +12,7 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.mapping.compiler import RANK, batch_sql
-from schemahub_lib.mapping.restatement import as_present_sql, changed_columns_sql
+from schemahub_lib.mapping.restatement import as_present_sql, changed_columns_sql, owners
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.sql import micros, to_sql
 from schemahub_lib.schemas import PRODUCTS, TARGETS
@@ -69,6 +69,8 @@ def plan_mapping(
         frame.createOrReplaceTempView("mapping_changes")
         columns = lake.spark.sql(changed_columns_sql(target, "mapping_changes")).first()
         assert columns is not None
-        command = f"schemahub run unify {target.name} --sources {exchange.name} --full-refresh"
+        # Rows that have another owner from now on are nobody's, and go only when all is made anew.
+        only = f" --sources {exchange.name}" if owners(target, [old]) == owners(target, [new]) else ""
+        command = f"schemahub run unify {target.name}{only} --full-refresh"
         counted = {name: count for name, count in columns.asDict().items() if count}
         return MappingPlan(new.source, target.name, start, end, within.count(), changes, counted, command)

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.mapping.compiler import batch_sql
-from schemahub_lib.mapping.restatement import SYMBOL_COLUMNS, Region, owned, owners
+from schemahub_lib.mapping.restatement import SYMBOL_COLUMNS, Region, owned
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
 from schemahub_lib.pipeline.increments import reading
@@ -105,15 +105,8 @@ def _condition(
     lacking = [spec for spec in specs if spec.source not in raw]
     for spec in lacking:
         log.warning("there is no %s: the rows that came from it stay as they are", spec.source)
-    every = mappings_for(lake, table.name)
-    others = [spec for spec in every if spec.source not in raw]
     condition = (region or Region()).condition(table, there)
-    if shared := owners(table, there) & owners(table, others):
-        raise UsageError(
-            f"{', '.join(sorted(shared))} is the {table.key[0]} of mappings that are not part of this: restate all "
-            "its sources together"
-        )
-    if region is None and len(specs) == len(every):
+    if region is None and len(specs) == len(mappings_for(lake, table.name)):
         condition = exp.not_(owned(table, lacking)) if lacking else exp.true()
     return condition, there
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import words as words_of
 
 # By template: where it goes in a checkout.
 FILES = {
@@ -25,7 +26,8 @@ def new_source(checkout: Path, name: str) -> list[str]:
 
     Raises UsageError when the name cannot be one, `checkout` is none, or any of the files is there already.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]*", name) or keyword.iskeyword(name):
+    words = (name, name.capitalize())
+    if not re.fullmatch(r"[a-z][a-z0-9]*", name) or any(map(keyword.iskeyword, words)):
         raise UsageError(f"{name!r} cannot be an exchange's name: lower-case letters and digits, as in `bitstamp`")
     if not (checkout / REGISTRY).is_file():
         raise UsageError(
@@ -35,8 +37,15 @@ def new_source(checkout: Path, name: str) -> list[str]:
     paths = {template: path.format(name=name) for template, path in FILES.items()}
     if there := [path for path in paths.values() if (checkout / path).exists()]:
         raise UsageError(f"nothing was written: {', '.join(there)} is there already")
-    for template, path in paths.items():
-        text = (resources.files(__name__) / template).read_text(encoding="utf-8")
-        with (checkout / path).open("x", encoding="utf-8") as file:
-            file.write(Template(text).substitute(name=name, title=name.capitalize(), upper=name.upper()))
+    written: list[Path] = []
+    try:
+        for template, path in paths.items():
+            text = (resources.files(__name__) / template).read_text(encoding="utf-8")
+            with (checkout / path).open("x", encoding="utf-8") as file:
+                written.append(checkout / path)
+                file.write(Template(text).substitute(name=name, title=name.capitalize(), upper=name.upper()))
+    except OSError as error:
+        for file_written in written:
+            file_written.unlink()
+        raise UsageError(f"nothing was written: {words_of(error)}") from error
     return list(paths.values())

@@ -118,7 +118,7 @@ def test_it_writes_over_nothing_and_nowhere_else(checkout: Checkout, tmp_path_fa
         ("bitstamp", checkout.folder, f"{FILES[2]} is there already"),
         ("okx", checkout.folder, "is there already"),
         ("Bit-Stamp", checkout.folder, "cannot be an exchange's name"),
-        ("class", checkout.folder, "cannot be an exchange's name"),
+        *((word, checkout.folder, "cannot be an exchange's name") for word in ("class", "none")),
         ("../x", checkout.folder, "cannot be an exchange's name"),
         ("bitstamp", tmp_path_factory.mktemp("elsewhere"), "is no checkout of SchemaHub"),
     ):
@@ -127,3 +127,10 @@ def test_it_writes_over_nothing_and_nowhere_else(checkout: Checkout, tmp_path_fa
         assert told in refused.stderr
     assert checkout.files() == before
     assert (checkout.folder / FILES[2]).read_text() == "mine"
+
+    (checkout.folder / FILES[2]).unlink()
+    (checkout.folder / "tests" / "exchanges").rename(checkout.folder / "elsewhere")
+    before = checkout.files()
+    refused = checkout.run("schemahub_lib", "mappings", "new-source", "bitstamp")
+    assert (refused.returncode, refused.stderr) == (2, "error: nothing was written: No such file or directory\n")
+    assert checkout.files() == before

@@ -251,7 +251,7 @@ def test_an_ambiguous_transform_key_is_refused(raw_tables: Mapping[str, Table]) 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n"])
 def test_an_empty_file_says_what_belongs_in_it(text: str, raw_tables: Mapping[str, Table]) -> None:
     (problem,) = problems(text, raw_tables)
-    assert re.search(r"empty: a mapping has the keys source, |this is the null|this is nothing", problem)
+    assert re.search(r"empty: it should have the keys source, |this is the null|this is nothing", problem)
 
 
 @pytest.mark.parametrize(
