@@ -20,7 +20,7 @@ from tests.e2e.support import ROOT, environment
 # What a function's zip must carry beside ours; boto3 is in Lambda's own Python.
 MODULES = (
     *("certifi", "charset_normalizer", "click", "idna", "orjson", "PyYAML", "requests", "rich", "sqlglot", "urllib3"),
-    *("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "Pygments", "markdown-it-py", "mdurl"),
+    *("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six"),
 )
 CODE = """
 import json, sys
