@@ -94,7 +94,7 @@ def mappings_plan_command(
         if name in there and not there[name].makes_the_same_as(old)
     ]
     lake.close()
-    render_mappings.show_plans(plans, as_json=options.json)
+    render_mappings.show_plans(plans, lake.settings.mappings or "those shipped", as_json=options.json)
     for name in in_use.keys() - there.keys():
         click.echo(f"{location} has no mapping of {name}: without one its rows go at the next --full-refresh", err=True)
     for name in there.keys() - in_use.keys() if source is None else ():
@@ -114,20 +114,18 @@ def mappings_new_source_command(options: Globals, name: str) -> None:
     if options.json:
         render.show_json({"written": written})
         return
-    title = name.capitalize()
     tests = next(path for path in written if path.startswith("tests/"))
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(
-        f"""
-1. Enter it in {REGISTRY}:
-       from schemahub_lib.exchanges.{name} import {title}
-       "{name}": {title}(),
-2. Fill in what says FILL IN, until this is green:
-       .venv/bin/python -m pytest {tests}
-3. Check the mapping and its examples:
+        f"""entered in {REGISTRY}
+
+1. Fill in what says FILL IN, in all four files, until this is green:
+       make dev && .venv/bin/python -m pytest {tests}
+2. Check the mapping and its examples:
        .venv/bin/schemahub mappings validate && .venv/bin/schemahub mappings test {name}
-4. Look at real trades:
-       .venv/bin/schemahub run ingest {name} --products … --cold-start-window 10m
-CONTRIBUTING.md, `Adding an exchange`, has what is left: the contract suite, and a simulated {title}."""
+3. Choose its products, and look at real trades:
+       .venv/bin/schemahub update-seed --source {name} --fetch --write
+       .venv/bin/schemahub run ingest {name} --cold-start-window 10m
+CONTRIBUTING.md, `Adding an exchange`, has what is left: the contract suite, a Glue job, a simulator."""
     )

@@ -160,8 +160,15 @@ class _Parser(Reader):
             if source is not None:
                 raw = next((column for column in source.columns if column.name == raw_name), None)
                 if raw is None:
+                    swapped = target is not None and raw_name in target.column_names
+                    swapped = swapped and getattr(target_node, "value", None) in source.column_names
                     near = nearest(raw_name, source.column_names)
-                    self.refuse(raw_node, f"{source.name} has no column {raw_name!r}{near}")
+                    hint = (
+                        f": lines read `raw: target`; did you mean `{target_node.value}: {raw_name}`?"
+                        if swapped
+                        else near
+                    )
+                    self.refuse(raw_node, f"{source.name} has no column {raw_name!r}{hint}")
             name = self.name(target_node, f"the target column of {raw_name!r}")
             chosen = None if name is None else self._target_column(target_node, name, target)
             if chosen is not None and any(entry.target == chosen for entry in entries):

@@ -63,6 +63,15 @@ def test_rows_that_get_another_owner_are_made_anew_with_all_others(world: World)
     assert command == "schemahub run unify trades_unified --full-refresh"
 
 
+def test_what_an_audit_would_hold_back_is_told_before_it_does(world: World) -> None:
+    world.append(*NEW)
+    text = SHIPPED.replace("  size: quantity", "  # size: quantity").replace("  quantity: to_double\n", "")
+    told = plan(world, text + "expressions:\n  quantity: size * 0\naudits: {positive: warn}\non_conflict: update\n")
+    audit, conflicts = told.notes
+    assert audit.startswith(f"the audit positive would warn: {told.rows} rows where ")
+    assert conflicts.startswith("on_conflict is update, not ignore")
+
+
 def test_without_raw_rows_there_is_nothing_to_compare_on(world: World) -> None:
     world.lake.ensure(RAW)
     with pytest.raises(UsageError, match="has no rows to compare mappings on"):

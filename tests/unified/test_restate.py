@@ -110,6 +110,15 @@ def test_a_full_refresh_takes_out_what_no_mapping_makes_any_more(world: World) -
     assert set(table.scan().to_arrow()["exchange"].to_pylist()) == {"CB"}
 
 
+def test_a_refresh_of_some_sources_tells_of_rows_that_no_mapping_makes_any_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(world)
+    world.plant(Trade(777, NOON), exchange="CB")
+    world.refresh()
+    assert "no mapping makes the rows of CB any more" in caplog.text
+
+
 def test_a_symbol_that_nobody_has_is_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
     filled(world)
     assert world.restate(symbols=("BTC-USD", "btc-usd")).status == "nothing_new"
