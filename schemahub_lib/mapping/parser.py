@@ -158,17 +158,14 @@ class _Parser(Reader):
         for raw_name, raw_node, target_node in self.pairs(node, "raw column"):
             raw = None
             if source is not None:
+                if self._is_swapped(raw_name, target_node, source, target):
+                    self.refuse(raw_node, f"lines read `raw: target`: write `{target_node.value}: {raw_name}`")
+                    entries.append(_Entry(target_node.value, None, raw_name, target_node))
+                    continue
                 raw = next((column for column in source.columns if column.name == raw_name), None)
                 if raw is None:
-                    swapped = target is not None and raw_name in target.column_names
-                    swapped = swapped and getattr(target_node, "value", None) in source.column_names
                     near = nearest(raw_name, source.column_names)
-                    hint = (
-                        f": lines read `raw: target`; did you mean `{target_node.value}: {raw_name}`?"
-                        if swapped
-                        else near
-                    )
-                    self.refuse(raw_node, f"{source.name} has no column {raw_name!r}{hint}")
+                    self.refuse(raw_node, f"{source.name} has no column {raw_name!r}{near}")
             name = self.name(target_node, f"the target column of {raw_name!r}")
             chosen = None if name is None else self._target_column(target_node, name, target)
             if chosen is not None and any(entry.target == chosen for entry in entries):
@@ -177,6 +174,11 @@ class _Parser(Reader):
                 chosen = None
             entries.append(_Entry(raw_name, raw, chosen, target_node))
         return entries
+
+    def _is_swapped(self, name: str, node: yaml.Node, source: Table, target: Table | None) -> bool:
+        told = node.value if isinstance(node, yaml.ScalarNode) else None
+        raws, targets = source.column_names, target.column_names if target else ()
+        return name in targets and name not in raws and told in raws and told not in targets
 
     def _target_column(self, node: yaml.Node, name: str, target: Table | None) -> str | None:
         """`name`, or the name that was probably meant, so that one slip is not reported again as a missing column."""
