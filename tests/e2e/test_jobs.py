@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -19,6 +19,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.rebuild import current_state
 from schemahub_lib.tables.session import jar_files
+from tests.conftest import aws_server
 from tests.e2e.pipelines import NOW, PRODUCTS, WAYS, lake_at, tape, unified
 from tests.e2e.support import ROOT, environment
 
@@ -108,22 +109,34 @@ def test_a_job_tells_by_its_exit_status_how_it_went(tmp_path: Path, package: Pat
     assert "'soon' is not a duration" in wrong.stdout  # where spark-submit puts a script's stderr too
 
 
-def test_the_pipeline_on_a_cluster_with_s3_and_glue_from_empty_buckets(
-    tmp_path: Path, package: Path, market: Simulator, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """Where the AWS of `aws_of_its_own` writes what is asked of it."""
+    return tmp_path / "asked"
+
+
+@pytest.fixture
+def aws_of_its_own(asked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    with aws_server(str(asked)) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield variables
+
+
+def test_jobs_on_s3_and_glue_from_empty_buckets_and_what_they_may_do_there(
+    tmp_path: Path, package: Path, market: Simulator, aws_of_its_own: dict[str, str], asked: Path
 ) -> None:
-    for name, value in aws.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"jobs-{os.getpid()}"
+    bucket = "lake"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    # A database of its own: other tests have tables on the same server.
-    env = environment(market.urls, "", SCHEMAHUB_DATABASE=bucket.replace("-", "_"), **aws)
+    env = environment(market.urls, "", SCHEMAHUB_DATABASE="of_jobs", **aws_of_its_own)
     del env["SCHEMAHUB_WAREHOUSE"]
+    asked.write_text("")  # what the test asked is not the jobs'
     place = ("--profile", "glue", "--warehouse", f"s3://{bucket}/warehouse")
     glue_env = env | {"SCHEMAHUB_PROFILE": "glue", "SCHEMAHUB_WAREHOUSE": place[3]}
     done = submit(glue_env, tmp_path, package, "pipeline", *place, *SINCE, master="local-cluster[2,1,1024]")
     assert done.returncode == 0, done.stderr
     query = "SELECT exchange, count(*) AS trades FROM trades_unified GROUP BY 1 ORDER BY 1"
-    asked = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-m", "schemahub_lib", "query", query, "--json", *place],
         env=env,
         cwd=ROOT,
@@ -132,9 +145,17 @@ def test_the_pipeline_on_a_cluster_with_s3_and_glue_from_empty_buckets(
         check=True,
     )
     expected = [key[0] for key in tape(market.urls)]
-    assert json.loads(asked.stdout) == [
+    assert json.loads(answer.stdout) == [
         {"exchange": name, "trades": expected.count(name)} for name in sorted(name.upper() for name in EXCHANGES)
     ]
+    for job, arguments in (("maintain", ()), ("land", ("--s3-bucket", bucket, "--cold-start-window", "1h"))):
+        done = submit(glue_env, tmp_path, package, job, *place, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+    # What infra/ allows is what is needed: no more, but for an upload that fails, and what Glue itself asks of the buckets
+    # it is told of (as in AWS's own AWSGlueServiceRole).
+    unasked = {"s3:AbortMultipartUpload", "s3:GetBucketLocation"}
+    allowed = set(re.findall(r'"((?:glue|s3):\w+)"', (ROOT / "infra/modules/iam/main.tf").read_text()))
+    assert allowed - unasked == set(asked.read_text().split("\n")) - {""}
 
 
 def test_a_backfill_fetched_by_a_clusters_executors_with_the_zip_as_their_only_source(
