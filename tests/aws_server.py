@@ -3,8 +3,8 @@
 Glue refuses an UpdateTable whose VersionId is not the table's present one; Iceberg's commits rest on that. moto ignores
 VersionId, so two committers would overwrite each other and a test of concurrency would prove nothing.
 An object put with the metadata `days-old` looks as old as it says: a test cannot wait for a file to age.
-Run as a script: prints its URL and serves until it is stopped. Into a file that is its argument it writes what was asked
-of it, a line each (see `tests/aws_calls.py`).
+Run as a script: prints its URL and serves until it is stopped. What it was asked goes into a file that is its argument,
+a line each (see `tests/aws_calls.py`).
 """
 
 from __future__ import annotations

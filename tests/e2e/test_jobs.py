@@ -151,8 +151,8 @@ def test_jobs_on_s3_and_glue_from_empty_buckets_and_what_they_may_do_there(
     for job, arguments in (("maintain", ()), ("land", ("--s3-bucket", bucket, "--cold-start-window", "1h"))):
         done = submit(glue_env, tmp_path, package, job, *place, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-    # What infra/ allows is what is needed: no more, but for an upload that fails, and what Glue itself asks of the buckets
-    # it is told of (as in AWS's own AWSGlueServiceRole).
+    # What infra/ allows is what is needed: no more, but for an upload that fails, and for what Glue itself asks of the
+    # buckets that it is told of (as in AWS's own AWSGlueServiceRole).
     unasked = {"s3:AbortMultipartUpload", "s3:GetBucketLocation"}
     allowed = set(re.findall(r'"((?:glue|s3):\w+)"', (ROOT / "infra/modules/iam/main.tf").read_text()))
     assert allowed - unasked == set(asked.read_text().split("\n")) - {""}
