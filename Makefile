@@ -45,7 +45,7 @@ $(VENV)/.infra: infra/requirements.txt | $(BIN)/python
 	$(VENV)/infra/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: demo dev test quick check infra coverage bench soak package lock provider-schema clean
+.PHONY: demo dev test test-aws quick check infra coverage bench soak package lock provider-schema clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
@@ -55,6 +55,9 @@ dev: $(VENV)/.dev
 
 test: dev ## the whole test suite
 	$(PYTEST)
+
+test-aws: dev ## of these, the jobs by spark-submit and as a function, on AWS's APIs on loopback, and infra/
+	$(PYTEST) -q tests/e2e/test_jobs.py tests/e2e/test_land_job.py tests/infra tests/test_glue.py
 
 quick: dev ## the tests that start no JVM and no second process
 	$(PYTEST) -q -m "not spark and not slow"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import traceback
+from itertools import pairwise
 from typing import NoReturn
 
 import click
@@ -22,11 +24,18 @@ from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to t
 )
 from schemahub_lib.commands.base import FAULT_EXIT, main_group
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
+from schemahub_lib.logs import set_up_logging
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. A SIGTERM ends it as Ctrl-C does."""
-    verbose = "-v" in (argv or sys.argv) or "--verbose" in (argv or sys.argv)
+    words = sys.argv[1:] if argv is None else argv
+    verbose = "-v" in words or "--verbose" in words
+    in_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    if in_json:
+        set_up_logging("json")  # for a command line that is refused before its command does so
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)  # the only name boto3 reads
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -34,26 +43,32 @@ def main(argv: list[str] | None = None) -> int:
         # click returns the code of an Exit; commands return nothing
         code: int | None = main_group.main(argv, prog_name="schemahub", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        log.error("%s", error.format_message()) if in_json else error.show()
         return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
+        log.error("stopped") if in_json else click.echo("stopped", err=True)
         return Interrupted.exit_code
     except SchemaHubError as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"error: {error}", err=True)
+        _tell(str(error), in_json=in_json, trace=verbose)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a bug or a broken machine: people get a sentence first
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"error: {type(error).__name__}: {error}", err=True)
-        if not verbose:
+        _tell(f"{type(error).__name__}: {error}", in_json=in_json, trace=verbose or in_json)
+        if not (verbose or in_json):
             click.echo("Run it again with -v for the traceback.", err=True)
         return FAULT_EXIT
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0
+
+
+def _tell(message: str, *, in_json: bool, trace: bool) -> None:
+    """The last words of a command that failed, with the error's traceback or without."""
+    if in_json:
+        log.error("%s", message, exc_info=trace)
+        return
+    if trace:
+        traceback.print_exc()
+    click.echo(f"error: {message}", err=True)
 
 
 def run_and_exit() -> NoReturn:

@@ -25,7 +25,8 @@ GLUE_ARGUMENTS = frozenset(
 )
 _FLAGS = frozenset(
     (
-        "no-payload dry-run quiet json verbose fail-on-partial resume checkpoint-s3 gaps distributed skip-checkpoint"
+        "no-payload dry-run quiet json verbose fail-on-partial resume checkpoint-s3 gaps distributed skip-checkpoint "
+        "full-refresh"
     ).split()
 )
 

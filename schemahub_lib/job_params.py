@@ -27,5 +27,5 @@ def read_job_params(place: Path) -> dict[str, dict[str, Any]]:
         return {name: document["defaults"] | {"arguments": {}} | job for name, job in document["jobs"].items()}
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {words(error)}; it lies at the top of a checkout") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{place} is not a file of Glue jobs that can be understood: {error!r}") from error

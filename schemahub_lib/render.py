@@ -147,10 +147,10 @@ def show_plans(plans: Sequence[Plan]) -> None:
     click.echo("nothing fetched; without --dry-run it is")
 
 
-def show_status(status: LakeStatus) -> None:
+def show_status(status: LakeStatus, warehouse: str) -> None:
     """Streams and tables."""
     if not status.tables:
-        click.echo("The warehouse holds no tables yet: schemahub run pipeline trades_unified")
+        click.echo(f"{warehouse} holds no tables yet: schemahub run pipeline trades_unified")
         return
     show_table(
         "streams",

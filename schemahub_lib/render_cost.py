@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def show_estimate(estimate: Estimate) -> None:
     """The bill with its formulas, what it rests on, and the other setups."""
+    once = f", and ${estimate.once_dollars:,.2f} once for its history" if estimate.once else ""
+    click.echo(f"${estimate.dollars:,.2f} a month{once} ({estimate.setup}: {estimate.title})")
     click.echo(
         f"{estimate.products:,} products of {', '.join(estimate.sources)}; {estimate.trades_a_day:,.0f} trades and "
         f"{estimate.runs_a_day:,.10g} runs a day; {estimate.queries:,} queries; storage of month {estimate.month}; "

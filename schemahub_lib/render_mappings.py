@@ -57,20 +57,22 @@ def show_examples(outcomes: Sequence[Outcome], without: Sequence[str], *, as_jso
     click.echo(f"{len(outcomes)} examples, {failed} failed", err=True)
 
 
-def show_plans(plans: Sequence[MappingPlan], *, as_json: bool) -> None:
-    """What changed mappings would do, with samples, and how to do it."""
+def show_plans(plans: Sequence[MappingPlan], in_use: str, *, as_json: bool) -> None:
+    """What changed mappings would do in place of those `in_use`, with samples, and how to do it."""
     if as_json:
         show_json(plans)
         return
     if not plans:
-        click.echo("these mappings make the same rows as those in use")
+        click.echo(f"these mappings make the same rows as those in use, {in_use}")
     for plan in plans:
         changes = plan.changes
         click.echo(
             f"{plan.source} -> {plan.target}, of {plan.rows:,} raw rows from {plan.start:%Y-%m-%d %H:%M:%S} to "
             f"{plan.end:%Y-%m-%d %H:%M:%S}: {changes.inserted:,} rows come, {changes.changed:,} change, "
-            f"{changes.removed:,} go"
+            f"{changes.removed:,} go (in use: {in_use})"
         )
+        for note in plan.notes:
+            click.echo(note)
         if plan.columns:
             show_table("changed rows by column", ("column", "rows"), [(n, f"{c:,}") for n, c in plan.columns.items()])
         if changes.samples:

@@ -3,7 +3,8 @@
 Glue refuses an UpdateTable whose VersionId is not the table's present one; Iceberg's commits rest on that. moto ignores
 VersionId, so two committers would overwrite each other and a test of concurrency would prove nothing.
 An object put with the metadata `days-old` looks as old as it says: a test cannot wait for a file to age.
-Run as a script: prints its URL and serves until it is stopped.
+Run as a script: prints its URL and serves until it is stopped. What it was asked goes into a file that is its argument,
+a line each (see `tests/aws_calls.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
@@ -18,6 +20,8 @@ from moto.glue.responses import GlueResponse
 from moto.s3.models import FakeKey
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+
+from tests.aws_calls import recording
 
 _commit = threading.Lock()
 _update_table = GlueResponse.update_table
@@ -45,7 +49,10 @@ def main() -> None:
         _last_modified, lambda self, moment: vars(self).update(last_modified=moment)
     )
     GlueResponse.update_table = _update_table_at_version  # type: ignore[method-assign]
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    app: Any = DomainDispatcherApplication(create_backend_app)
+    if sys.argv[1:]:
+        app = recording(app, Path(sys.argv[1]))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,15 @@ def recorded() -> Path:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[dict[str, str]]:
     """S3 and Glue on loopback, as environment variables."""
+    with aws_server() as variables:
+        yield variables
+
+
+@contextmanager
+def aws_server(*arguments: str) -> Iterator[dict[str, str]]:
+    """Such a server for the block, with the arguments of `tests/aws_server.py`."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.aws_server"],
+        [sys.executable, "-m", "tests.aws_server", *arguments],
         cwd=Path(__file__).resolve().parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -69,10 +77,12 @@ def aws() -> Iterator[dict[str, str]]:
     )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
-    yield AWS | {"AWS_ENDPOINT_URL": url}
-    server.terminate()
-    server.wait()
-    server.stdout.close()
+    try:
+        yield AWS | {"AWS_ENDPOINT_URL": url}
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
 
 
 @pytest.fixture(scope="session")

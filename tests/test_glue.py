@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import click
 import jsonschema
 import pytest
 from botocore.validate import ParamValidator
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from schemahub_lib import glue
+from schemahub_lib.commands.base import main_group
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 
@@ -42,6 +44,24 @@ def test_glues_own_arguments_are_left_out_and_ours_are_passed_on(called: list[li
 def test_a_switch_takes_true_or_false_because_glue_arguments_have_values(called: list[list[str]]) -> None:
     glue.run_job(["x"], ["--no-payload", "true", "--quiet", "false"])
     assert called == [["x", "--no-payload"]]
+
+
+def test_every_switch_of_the_commands_that_jobs_run_is_known_as_one() -> None:
+    """Glue's arguments have values, so that a switch must be known to be one."""
+    commands = [
+        node.args[0]
+        for path in (ROOT / "jobs").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_job"
+    ]
+    switches = set()
+    for words in commands:
+        command: click.Command = main_group
+        for word in ast.literal_eval(words):
+            command = command.commands[word] if isinstance(command, click.Group) else command
+        switches |= {p.opts[-1][2:] for p in command.params if isinstance(p, click.Option) and p.is_flag}
+    assert {"full-refresh", "json", "resume"} <= switches
+    assert switches <= glue._FLAGS
 
 
 def test_variables_come_as_arguments_because_glue_has_no_environment_to_set(

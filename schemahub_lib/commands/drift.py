@@ -19,18 +19,20 @@ def mappings_drift_command(options: Globals, source: str | None, target: str, fo
     from schemahub_lib import render, render_drift
     from schemahub_lib.pipeline.drift import proposals
     from schemahub_lib.pipeline.drift_trial import try_out
-    from schemahub_lib.pipeline.patches import patches, write
+    from schemahub_lib.pipeline.patches import Series
     from schemahub_lib.pipeline.runs import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
-    lake, told = options.lake(), []
+    lake = options.lake()
     specs = {spec.source: spec for spec in mappings_for(lake, target)}
-    for exchange in [EXCHANGES[source]] if source else EXCHANGES.values():
+    chosen = [EXCHANGES[source]] if source else list(EXCHANGES.values())
+    series, told = Series(lake), []
+    for exchange in chosen:
         found, spec = proposals(lake, exchange), specs.get(exchange.raw_table.name)
-        changes = patches(lake, exchange, spec, found)
+        changes = series.add(exchange, spec, found)
         trials = try_out(lake, exchange, spec, found, new_run_id()) if trying else []
         told.append(render_drift.Told(exchange.name, found, changes, trials))
-        for file in write(changes, folder) if folder else ():
-            click.echo(f"wrote {file}", err=True)
     lake.close()
     render.show_json(told) if options.json else render_drift.show(told)
+    for file in series.write(folder) if folder else ():
+        click.echo(f"wrote {file}", err=True)

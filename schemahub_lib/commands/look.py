@@ -16,8 +16,9 @@ def status_command(options: Globals) -> None:
     from schemahub_lib import render
     from schemahub_lib.pipeline.status import status
 
-    found = status(options.lake())
-    render.show_json(found) if options.json else render.show_status(found)
+    lake = options.lake()
+    found = status(lake)
+    render.show_json(found) if options.json else render.show_status(found, lake.settings.warehouse)
 
 
 @command(main_group, "query")

@@ -87,14 +87,18 @@ def mappings_plan_command(
     since, until = period(start, end, ("--from", "--to"))
     lake = options.lake()
     in_use = {spec.source: spec for spec in mappings_for(lake, target, [source] if source else [])}
-    changed = [
-        spec
-        for spec in load_mappings(location, raw_tables()).get(target, ())
-        if spec.source in in_use and not spec.makes_the_same_as(in_use[spec.source])
+    there = {spec.source: spec for spec in load_mappings(location, raw_tables()).get(target, ())}
+    plans = [
+        plan_mapping(lake, old, there[name], since, until)
+        for name, old in in_use.items()
+        if name in there and not there[name].makes_the_same_as(old)
     ]
-    plans = [plan_mapping(lake, in_use[spec.source], spec, since, until) for spec in changed]
     lake.close()
-    render_mappings.show_plans(plans, as_json=options.json)
+    render_mappings.show_plans(plans, lake.settings.mappings or "those shipped", as_json=options.json)
+    for name in in_use.keys() - there.keys():
+        click.echo(f"{location} has no mapping of {name}: without one its rows go at the next --full-refresh", err=True)
+    for name in there.keys() - in_use.keys() if source is None else ():
+        click.echo(f"{location} has a mapping of {name}, which has none now: all its rows would come", err=True)
 
 
 @command(mappings_group, "new-source")
@@ -110,20 +114,18 @@ def mappings_new_source_command(options: Globals, name: str) -> None:
     if options.json:
         render.show_json({"written": written})
         return
-    title = name.capitalize()
-    _, tests, *_ = written
+    tests = next(path for path in written if path.startswith("tests/"))
     for path in written:
         click.echo(f"wrote {path}")
     click.echo(
-        f"""
-1. Enter it in {REGISTRY}:
-       from schemahub_lib.exchanges.{name} import {title}
-       "{name}": {title}(),
-2. Fill in what says FILL IN, until this is green:
-       .venv/bin/python -m pytest {tests}
-3. Check the mapping and its examples:
+        f"""entered in {REGISTRY}
+
+1. Fill in what says FILL IN, in all four files, until this is green:
+       make dev && .venv/bin/python -m pytest {tests}
+2. Check the mapping and its examples:
        .venv/bin/schemahub mappings validate && .venv/bin/schemahub mappings test {name}
-4. Look at real trades:
-       .venv/bin/schemahub run ingest {name} --products … --cold-start-window 10m
-CONTRIBUTING.md, `Adding an exchange`, has what is left: the contract suite, and a simulated {title}."""
+3. Choose its products, and look at real trades:
+       .venv/bin/schemahub update-seed --source {name} --fetch --write
+       .venv/bin/schemahub run ingest {name} --cold-start-window 10m
+CONTRIBUTING.md, `Adding an exchange`, has what is left: the contract suite, a Glue job, a simulator."""
     )

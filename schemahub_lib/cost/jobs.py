@@ -43,8 +43,8 @@ def read_jobs(path: str | None = None) -> dict[str, Job]:
 def runs_a_day(schedule: str) -> float:
     """How often a schedule of AWS's, `cron(…)` over minutes and hours, starts something. Raises UsageError."""
     minutes, hours, *days = schedule.removeprefix("cron(").removesuffix(")").split(" ")
-    if not schedule.startswith("cron(") or set(days) - {"*", "?"}:
-        raise UsageError(f"the schedule {schedule!r} is not cron(…) of every day: say how often with --every")
+    if not schedule.startswith("cron(") or set(days) - {"*", "?"} or "-" in minutes + hours:
+        raise UsageError(f"the schedule {schedule!r} is not cron(…) of every day, without ranges: say --every")
     return _times(minutes, 60) * _times(hours, 24)
 
 

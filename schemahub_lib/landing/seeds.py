@@ -45,7 +45,8 @@ def read_seed(place: Path | Traversable) -> list[str]:
     try:
         document = yaml.safe_load(place.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the product seed file {place} cannot be read: {words(error)}") from error
+        remedy = "name products, or make one with `schemahub update-seed --source … --fetch --write`"
+        raise UsageError(f"the product seed file {place} cannot be read: {words(error)}; {remedy}") from error
     ids = document.get("product_ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not ids:
         raise UsageError(f"{place}: expected `product_ids:` with a list of product names")

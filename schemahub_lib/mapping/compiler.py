@@ -114,13 +114,15 @@ def batch_sql(
 
 
 def filtered_sql(specs_with_views: Sequence[tuple[MappingSpec, str]]) -> str:
-    """By FROM_SOURCE, of mappings that have filters, how many rows of each view they leave out (`filtered`)."""
+    """By FROM_SOURCE, of mappings that have filters, how many rows each view has (`read`) and how many they leave out
+    (`filtered`)."""
     counts: list[exp.Query] = []
     for spec, view in specs_with_views:
         met = exp.and_(*(over(condition.tree, _RAW) for condition in spec.filters))
         left_out = exp.CountIf(this=exp.not_(exp.func("COALESCE", met, exp.false())))
         source = exp.alias_(exp.Literal.string(spec.source), FROM_SOURCE)
-        counts.append(exp.select(source, exp.alias_(left_out, "filtered")).from_(aliased(view, _RAW)))
+        read = exp.alias_(exp.Count(this=exp.Star()), "read")
+        counts.append(exp.select(source, read, exp.alias_(left_out, "filtered")).from_(aliased(view, _RAW)))
     return to_sql(exp.union(*counts, distinct=False) if len(counts) > 1 else counts[0])
 
 

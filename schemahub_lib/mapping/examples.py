@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import isfinite
 
 import yaml
 
 from schemahub_lib.errors import MappingError
-from schemahub_lib.mapping.nodes import Reader, compose, describe, nearest, place, tag
+from schemahub_lib.mapping.nodes import Reader, as_number, compose, describe, nearest, place, tag
 from schemahub_lib.schemas import Column, Table
 
 KEYS = ("given", "examples")
@@ -92,6 +93,8 @@ class _Reader(Reader):
         for name, name_node, value in self.pairs(node, "column"):
             if name not in table.column_names:
                 self.refuse(name_node, f"{table.name} has no column {name!r}{nearest(name, table.column_names)}")
+            elif how := table.column(name).filled:
+                self.refuse(name_node, f"{name!r} is filled {how}, where examples are not run: remove it")
             else:
                 row[name] = self._value(value, table.column(name))
         return row
@@ -99,22 +102,33 @@ class _Reader(Reader):
     def _value(self, node: yaml.Node, column: Column) -> Value:
         if tag(node) == "null":
             return None
-        value = self.loader.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
-        match column.type, value:
-            case "STRING", str():
-                return value
-            case "BOOLEAN", bool():
-                return value
-            case "DOUBLE", int() | float() if not isinstance(value, bool):
-                return float(value)
-            case "DECIMAL(38, 18)", int() | float() if not isinstance(value, bool):
-                return Decimal(str(value))
-            case "BIGINT", int() if not isinstance(value, bool):
-                return value
-            case "TIMESTAMP", datetime():
-                return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
-            case "TIMESTAMP", date():
-                return datetime(value.year, value.month, value.day, tzinfo=UTC)
-        hint = " (put it in quotes to make it text)" if column.type == "STRING" else ""
-        self.refuse(node, f"{column.name!r} is {column.type}, not {describe(node)}{hint}")
+        try:
+            found = _typed(column, self.value(node))
+        except OverflowError:
+            found = None
+        if found is None:
+            hint = " (put it in quotes to make it text)" if column.type == "STRING" else as_number(node)
+            self.refuse(node, f"{column.name!r} is {column.type}, not {describe(node)}{hint}")
+        return found
+
+
+def _typed(column: Column, value: object) -> Value:
+    """A YAML value as the column has it; None for one that it cannot have. Raises OverflowError."""
+    if isinstance(value, bool) and column.type != "BOOLEAN":
         return None
+    match column.type, value:
+        case "STRING", str():
+            return value
+        case "BOOLEAN", bool():
+            return value
+        case "BIGINT", int():
+            return value
+        case "DOUBLE", int() | float() if isfinite(value):
+            return float(value)
+        case "DECIMAL(38, 18)", int() | float() if isfinite(value):
+            return Decimal(str(value))
+        case "TIMESTAMP", datetime():
+            return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+        case "TIMESTAMP", date():
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return None

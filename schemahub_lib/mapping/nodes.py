@@ -49,10 +49,10 @@ def compose(text: str, file: str, keys: Iterable[str]) -> tuple[yaml.SafeLoader,
     except (ValueError, OverflowError, RecursionError) as error:  # PyYAML lets "\UFFFFFFFF" and 1000 brackets through
         raise refuse(f"not valid YAML: {error}") from None
     if root is None:
-        raise refuse(f"the file is empty: a mapping has the keys {', '.join(keys)}")
+        raise refuse(f"the file is empty: it should have the keys {', '.join(keys)}")
     if not isinstance(root, yaml.MappingNode):
         line, column = place(root)
-        raise refuse(f"a mapping file has the keys {', '.join(keys)}; this is {describe(root)}", line, column)
+        raise refuse(f"the file should have the keys {', '.join(keys)}, and this is {describe(root)}", line, column)
     return loader, root
 
 
@@ -87,6 +87,16 @@ class Reader:
         self.refuse(node, f"{what} must be a name, not {describe(node)}")
         return None
 
+    def value(self, node: yaml.Node) -> object:
+        """What a scalar stands for; None for what stands for nothing: a 30th of February, a tag that lies."""
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        try:
+            value: object = self.loader.construct_object(node)
+        except (ValueError, OverflowError, KeyError, yaml.YAMLError):
+            return None
+        return value
+
     def refuse(self, node: yaml.Node, message: str) -> None:
         self.problems.append(Problem(self.file, *place(node), message))
 
@@ -109,7 +119,16 @@ def describe(node: yaml.Node) -> str:
 
 
 def close(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(get_close_matches(name, known, n=1)), None)
+    names = {other.lower(): other for other in known}
+    return next((names[match] for match in get_close_matches(name.lower(), names, n=1)), None)
+
+
+def as_number(node: yaml.Node) -> str:
+    """What to write for a text that was meant as a number: YAML takes 1e3 for text."""
+    try:
+        return f" (write it as {float(node.value)!r})" if tag(node) == "str" else ""
+    except ValueError:
+        return ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

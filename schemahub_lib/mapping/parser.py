@@ -13,7 +13,7 @@ from schemahub_lib.mapping.audits import SEVERITIES, Rule
 from schemahub_lib.mapping.expressions import parse_condition, parse_expression
 from schemahub_lib.mapping.functions import ExpressionError
 from schemahub_lib.mapping.meanings import misfit
-from schemahub_lib.mapping.nodes import Reader, close, compose, describe, nearest, tag
+from schemahub_lib.mapping.nodes import Reader, as_number, close, compose, describe, nearest, tag
 from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
 from schemahub_lib.mapping.spec import (
     ON_CONFLICT,
@@ -53,6 +53,21 @@ def parse_mapping(
     if spec is None or parser.problems:
         raise MappingError(sorted(parser.problems, key=lambda problem: (problem.line, problem.column)))
     return spec
+
+
+def tables_named(text: str) -> tuple[str, str]:
+    """The raw table and the target table that a mapping names, whatever else is wrong with it; empty where it names
+    none."""
+    try:
+        _, root = compose(text, "", SECTIONS)
+    except MappingError:
+        return "", ""
+    scalars = {
+        key.value: value.value
+        for key, value in root.value
+        if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+    }
+    return scalars.get("source", ""), scalars.get("target_table", "")
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,10 @@ class _Parser(Reader):
         for raw_name, raw_node, target_node in self.pairs(node, "raw column"):
             raw = None
             if source is not None:
+                if self._is_swapped(raw_name, target_node, source, target):
+                    self.refuse(raw_node, f"lines read `raw: target`: write `{target_node.value}: {raw_name}`")
+                    entries.append(_Entry(target_node.value, None, raw_name, target_node))
+                    continue
                 raw = next((column for column in source.columns if column.name == raw_name), None)
                 if raw is None:
                     near = nearest(raw_name, source.column_names)
@@ -156,6 +175,11 @@ class _Parser(Reader):
                 chosen = None
             entries.append(_Entry(raw_name, raw, chosen, target_node))
         return entries
+
+    def _is_swapped(self, name: str, node: yaml.Node, source: Table, target: Table | None) -> bool:
+        told = node.value if isinstance(node, yaml.ScalarNode) else None
+        raws, targets = source.column_names, target.column_names if target else ()
+        return name in targets and name not in raws and told in raws and told not in targets
 
     def _target_column(self, node: yaml.Node, name: str, target: Table | None) -> str | None:
         """`name`, or the name that was probably meant, so that one slip is not reported again as a missing column."""
@@ -248,14 +272,13 @@ class _Parser(Reader):
         if not _may_be_constant(column, target):
             self.refuse(node, f"{column.name!r} differs from row to row and cannot be {what}: map a raw column to it")
             return Constant("")
-        if tag(node) in _CONSTANT_TAGS[column.type]:
-            try:
-                value = self.loader.construct_object(node)
-            except (ValueError, KeyError, yaml.YAMLError):  # an explicit tag that lies: `!!int abc`
-                value = None
-            if isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) < 2**63):
-                return Constant(value)  # the bound also refuses .nan and .inf
-        hint = " (put it in quotes to make it text)" if column.type == "STRING" and tag(node) in _SCALARS else ""
+        value = self.value(node) if tag(node) in _CONSTANT_TAGS[column.type] else None
+        if isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) < 2**63):
+            if wrong := _never_right(column, value):
+                self.refuse(node, f"the {what} of {column.name!r} {wrong}")
+            return Constant(value)  # the bound also refuses .nan and .inf
+        quotes = column.type == "STRING" and tag(node) in _SCALARS
+        hint = " (put it in quotes to make it text)" if quotes else as_number(node)
         self.refuse(node, f"the {what} of {column.name!r} must be {column.type}, not {describe(node)}{hint}")
         return Constant("")
 
@@ -318,8 +341,8 @@ class _Parser(Reader):
                 self.refuse(key_node, f"unknown setting {key!r}{nearest(key, ('severity', 'limit'))}")
             elif limit is None:
                 self.refuse(key_node, "this audit has no limit: remove this line")
-            elif tag(value) in ("int", "float") and (number := float(self.loader.construct_object(value))) > 1:
-                limit = number
+            elif tag(value) in ("int", "float") and isinstance(n := self.value(value), int | float) and 1 < n < 2**63:
+                limit = float(n)
             else:
                 self.refuse(value, f"the limit must be a number above 1, not {describe(value)}: 2 means half or double")
         return Rule(severity, limit)
@@ -340,6 +363,19 @@ class _Parser(Reader):
             if needed and not column.filled and column.name not in present:
                 message = f"{target.name} requires {column.name!r} ({column.comment}): map a raw column to it"
                 self.refuse(node, message + (", or make it constant" if _may_be_constant(column, target) else ""))
+
+
+def _never_right(column: Column, value: object) -> str:
+    """Why no row could have this value; nothing when one could."""
+    if column.allowed and value not in column.allowed:
+        return f"cannot be {value!r}{nearest(str(value), column.allowed)}"
+    if column.positive and isinstance(value, int | float) and value <= 0:
+        return f"must be above zero, not {value}"
+    return "must not be empty" if value == "" else "holds a character that no table can" if _unwritable(value) else ""
+
+
+def _unwritable(value: object) -> bool:
+    return isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
 
 
 def _may_be_constant(column: Column, target: Table) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from schemahub_lib.errors import MappingError, Problem, UsageError
 from schemahub_lib.mapping.examples import Example, parse_examples
-from schemahub_lib.mapping.parser import parse_mapping
-from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.mapping.parser import parse_mapping, tables_named
+from schemahub_lib.mapping.spec import Constant, MappingSpec
 from schemahub_lib.mapping.symbols import SYMBOLS, Tickers, parse_symbols
 from schemahub_lib.schemas import TARGETS, Table
 
@@ -41,12 +42,16 @@ def validate(location: str | None, raw_tables: Mapping[str, Table], exchanges: S
 
     Raises MappingError with all problems, UsageError.
     """
-    specs, problems = _parsed(location, raw_tables, TARGETS)
-    for load in (lambda: load_examples(location, specs, raw_tables), lambda: load_symbols(location, exchanges)):
-        try:
-            load()
-        except MappingError as error:
-            problems += error.problems
+    _, problems = _parsed(location, raw_tables, TARGETS)
+    texts = dict(_files(location, _is_test))
+    for file, content in _files(location, _is_mapping):
+        source, target = tables_named(content.decode(errors="replace"))
+        raw, unified, examples = raw_tables.get(source), TARGETS.get(target), _examples_of(file)
+        if examples in texts and raw is not None and unified is not None:
+            with _noted(problems):
+                parse_examples(_decode(texts[examples], examples), examples, raw, unified)
+    with _noted(problems):
+        load_symbols(location, exchanges)
     names = [file for file, _ in _files(location, lambda name: name == SYMBOLS or _is_mapping(name) or _is_test(name))]
     tested = {_examples_of(file) for file in names if not _is_test(file)}
     strays = [file for file in names if _is_test(file) and file not in tested]
@@ -70,13 +75,26 @@ def _parsed(
         except MappingError as error:
             problems += error.problems
             continue
-        if rival := next((s for s in specs if (s.source, s.target_table) == (spec.source, spec.target_table)), None):
-            message = f"{rival.file} maps {spec.source} to {spec.target_table} already: keep one of the two files"
-            problems.append(Problem(file, 0, 0, message))
+        problems += _rivalry(spec, [other for other in specs if other.target_table == spec.target_table], targets)
         specs.append(spec)
     if not specs and not problems:
         raise UsageError(f"there is no mapping (*.yaml) in {location or 'the shipped mappings'}")
     return specs, problems
+
+
+def _rivalry(spec: MappingSpec, others: Sequence[MappingSpec], targets: Mapping[str, Table]) -> Iterator[Problem]:
+    """What is wrong with a mapping because of others into its target."""
+    first = targets[spec.target_table].key[0]
+    for other in others:
+        if other.source == spec.source:
+            message = f"{other.file} maps {spec.source} to {spec.target_table} already: keep one of the two files"
+            yield Problem(spec.file, 0, 0, message)
+        elif isinstance(own := spec.by_target[first].origin, Constant) and own == other.by_target[first].origin:
+            yield Problem(
+                *(spec.file, 0, 0),
+                f"{first} is {own.value!r} here as in {other.file}, so trades of equal ids would be taken for one "
+                "another: give each source its own",
+            )
 
 
 def load_symbols(location: str | None, exchanges: Sequence[str]) -> Tickers:
@@ -114,11 +132,9 @@ def load_examples(
         file = _examples_of(spec.file)
         if file not in texts:
             continue
-        try:
+        with _noted(problems):
             text = _decode(texts[file], file)
             found.append((spec, parse_examples(text, file, raw_tables[spec.source], targets[spec.target_table])))
-        except MappingError as error:
-            problems += error.problems
     if problems:
         raise MappingError(problems)
     return found
@@ -129,6 +145,15 @@ def shipped_mappings() -> Traversable:
     packaged = resources.files("schemahub_lib") / "mappings"
     # A checkout keeps them at the top, where data engineers edit them; only the wheel and the zip move them inside.
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "mappings"
+
+
+@contextmanager
+def _noted(problems: list[Problem]) -> Iterator[None]:
+    """A block whose MappingError is added to `problems`."""
+    try:
+        yield
+    except MappingError as error:
+        problems += error.problems
 
 
 def _files(location: str | None, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:

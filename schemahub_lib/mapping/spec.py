@@ -67,8 +67,8 @@ class MappingSpec:
 
     def makes_the_same_as(self, other: MappingSpec) -> bool:
         """Whether the rows of both are the same: files, words and audits may differ."""
-        return (self.source, self.target_table, self.columns, self.filters) == (
-            *(other.source, other.target_table, other.columns, other.filters),
+        return (self.source, self.target_table, self.columns, self.filters, self.on_conflict) == (
+            *(other.source, other.target_table, other.columns, other.filters, other.on_conflict),
         )
 
     @property

@@ -45,12 +45,12 @@ def load_archives(
     have no ids, only seconds are loaded of which nothing is there. One file's failure is in its outcome, and what was
     published of it stays. Raises UsageError, Interrupted.
     """
-    files = [file for path in paths for file in open_archive(exchange, path, products)]
-    current_state(lake, exchange)
-    note(lake, exchange, [file.product for file in files])
-    report = Report(run_id, "backfill", exchange.name)
-    outcomes = [Outcome(file.origin) for file in files]
+    report, outcomes = Report(run_id, "backfill", exchange.name), list[Outcome]()
     with gathering(report, outcomes, lambda: record(lake, [report])):
+        files = [file for path in paths for file in open_archive(exchange, path, products)]
+        current_state(lake, exchange)
+        note(lake, exchange, [file.product for file in files])
+        outcomes += [Outcome(file.origin) for file in files]
         for file, outcome in zip(files, outcomes, strict=True):
             try:
                 _load(lake, exchange, file, run_id, outcome, progress, stop, keep_payload)

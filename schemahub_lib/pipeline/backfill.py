@@ -104,11 +104,14 @@ def backfill_raw(
     What is covered travels with each publish, so it is the checkpoint too: another run goes on where this one ended,
     however it ended. One product's failure is in its outcome. Raises Interrupted, UsageError, ExchangeUnavailable.
     """
-    report = Report(run_id, "backfill", exchange.name)
+    report, outcomes = Report(run_id, "backfill", exchange.name), list[Outcome]()
     exchange = exchange.in_pages_of(options.chunk_size)
     watch = Watch(exchange)
-    names = wanted_products(exchange, options.products, options.seed_path)
-    with open_client(lake.settings, exchange, stop) as client:
+    with (
+        open_client(lake.settings, exchange, stop) as client,
+        gathering(report, outcomes, lambda: record(lake, [report]), client.stats),
+    ):
+        names = wanted_products(exchange, options.products, options.seed_path)
         state = current_state(lake, exchange)
 
         def fill(product: str, outcome: Outcome) -> None:
@@ -133,11 +136,10 @@ def backfill_raw(
             batch.publish()
             outcome.status = "complete"
 
-        outcomes = [Outcome(product) for product in resolve(lake, exchange, client, names)]
+        outcomes += [Outcome(product) for product in resolve(lake, exchange, client, names)]
         journey.expect(len(outcomes))
-        with gathering(report, outcomes, lambda: record(lake, [report]), client.stats):
-            for_each(exchange.name, outcomes, options.workers, stop, fill)
-            watch.settle(lake)
+        for_each(exchange.name, outcomes, options.workers, stop, fill)
+        watch.settle(lake)
     return outcomes
 
 

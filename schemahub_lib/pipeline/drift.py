@@ -26,6 +26,13 @@ ALWAYS, MOSTLY = 0.95, 0.5  # of the payloads looked at
 SETTLED = timedelta(days=1)
 _key = re.compile(r"[A-Za-z_][\w-]*", re.ASCII).fullmatch
 _member = re.compile(r"\[(\d+)\]").fullmatch
+# No column's name in DuckDB unless quoted; Spark's tokenizer knows these with what follows (ORDER BY), or not at all.
+_reserved = re.compile(
+    "analyse|asymmetric|at|authorization|both|by|cast|check|collation|columns|concurrently|deferrable|"
+    "do|foreign|freeze|generated|group|initially|lambda|leading|only|order|pivot_longer|pivot_wider|"
+    "placing|positional|primary|similar|summarize|symmetric|to|trailing|try_cast|tuple|unpack|"
+    "variadic|verbose"
+).fullmatch
 
 
 class Reading(NamedTuple):
@@ -188,7 +195,7 @@ def _column_name(field: str, taken: Container[str]) -> str | None:
     if not _key(field):
         return None
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).replace("-", "_").lower()
-    while name in taken or name.upper() in Spark.Tokenizer.KEYWORDS:
+    while name in taken or _reserved(name) or name.upper() in Spark.Tokenizer.KEYWORDS:
         name = f"payload_{name}"
     return name
 

@@ -47,8 +47,12 @@ def land_history(
     is in its outcome. Raises Interrupted, UsageError, ExchangeUnavailable.
     """
     exchange = exchange.in_pages_of(options.chunk_size)
-    names = wanted_products(exchange, options.products, options.seed_path)
-    with open_client(settings, exchange, stop) as client:
+    stopped = "stopped; the same command with --resume goes on where this one ended"
+    report, outcomes = Report(new_run_id(), "land history", exchange.name), list[Outcome]()
+    with (
+        open_client(settings, exchange, stop) as client,
+        gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped),
+    ):
 
         def work(product: str, outcome: Outcome) -> None:
             with claimed(landing, "backfill", exchange, product) as held:
@@ -56,12 +60,10 @@ def land_history(
                     resume
                 )
 
-        outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
+        names = wanted_products(exchange, options.products, options.seed_path)
+        outcomes += [Outcome(product) for product in spelled(exchange, client, names)[0]]
         journey.expect(len(outcomes))
-        stopped = "stopped; the same command with --resume goes on where this one ended"
-        report = Report(new_run_id(), "land history", exchange.name)
-        with gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped):
-            for_each(exchange.name, outcomes, options.workers, stop, work)
+        for_each(exchange.name, outcomes, options.workers, stop, work)
     return outcomes
 
 

@@ -67,23 +67,25 @@ def land_new(
         raise UsageError(f"{exchange.name} pages by time: --before and --after, which are trade ids, cannot be used")
     if options.limit is not None:
         exchange = exchange.in_pages_of(options.limit)
-    names = wanted_products(exchange, options.products, options.seed_path)
     watermarks = Checkpoints(landing.store, exchange.name, partial(watermark_key, landing.prefix))
     watch = Watch(exchange)
-    with open_client(settings, exchange, stop) as client:
+    on = "it"
+    if options.before is not None or options.skip_checkpoint:
+        on = "each product's watermark, which need not have come as far"
+    stopped = f"stopped; what was landed stays, and the next run goes on after {on}"
+    report, outcomes = Report(new_run_id(), "land", exchange.name), list[Outcome]()
+    with (
+        open_client(settings, exchange, stop) as client,
+        gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped),
+    ):
 
         def work(product: str, outcome: Outcome) -> None:
             _Microbatch(client, exchange, options, landing, watermarks, progress, outcome, stop, watch).run()
 
-        outcomes = [Outcome(product) for product in spelled(exchange, client, names)[0]]
-        on = "it"
-        if options.before is not None or options.skip_checkpoint:
-            on = "each product's watermark, which need not have come as far"
-        stopped = f"stopped; what was landed stays, and the next run goes on after {on}"
-        report = Report(new_run_id(), "land", exchange.name)
-        with gathering(report, outcomes, lambda: tell(report, settings), client.stats, stopped):
-            for_each(exchange.name, outcomes, options.workers, stop, work)
-            watch.say()
+        names = wanted_products(exchange, options.products, options.seed_path)
+        outcomes += [Outcome(product) for product in spelled(exchange, client, names)[0]]
+        for_each(exchange.name, outcomes, options.workers, stop, work)
+        watch.say()
     return outcomes
 
 

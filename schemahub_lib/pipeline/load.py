@@ -52,35 +52,22 @@ def load(
     objects could be loaded, else 'partial'. Raises UsageError where there is no landed object at all or none of the
     products named, Interrupted.
     """
-    found = list(objects(store, prefix, exchange.name))
-    if not found:
-        raise UsageError(
-            f"{store.uri}/{prefix}: no landed objects of {exchange.name} are there; they are called "
-            f"raw_{exchange.name}_trades_<product>_<time>_<trade id>.jsonl, .jsonl.gz, .jsonl.zst or .parquet"
-        )
-    there = Counter(name.product for _, name in found)
-    if missing := [product for product in products if product not in there]:
-        told = f"{store.uri}/{prefix}: no landed objects of {', '.join(missing)} are there, but of "
-        told += ", ".join(sorted(there))
-        if len(missing) == len(products):
-            raise UsageError(f"{told}: name some of these, or leave --products out")
-        log.warning("%s", told)
-    found = [(entry, name) for entry, name in found if not products or name.product in products]
-    table = lake.ensure(exchange.raw_table)
-    done = read_loaded(table, current_state(lake, exchange))
-    outcomes = {name.product: Outcome(name.product, "nothing new") for _, name in found}
-    failed: Counter[str] = Counter()
-    note(lake, exchange, list(outcomes))
-    report = Report(run_id, "load", exchange.name)
+    report, outcomes = Report(run_id, "load", exchange.name), list[Outcome]()
     watch = Watch(exchange)
-    done_for = list(outcomes.values())
-    with gathering(report, done_for, lambda: record(lake, [report])):
+    with gathering(report, outcomes, lambda: record(lake, [report])):
+        found = _wanted(exchange, store, prefix, products)
+        table = lake.ensure(exchange.raw_table)
+        done = read_loaded(table, current_state(lake, exchange))
+        of_product = {name.product: Outcome(name.product, "nothing new") for _, name in found}
+        note(lake, exchange, list(of_product))
+        outcomes += of_product.values()
+        there, failed = Counter(name.product for _, name in found), Counter[str]()
         for entry, name in found:
             if done.get(f"{store.uri}/{entry.key}") == entry.version:
                 continue
             if stop.is_set():
                 raise Interrupted("stopped")
-            outcome = outcomes[name.product]
+            outcome = of_product[name.product]
             try:
                 _load(lake, exchange, store, entry, name, run_id, outcome, progress, watch)
                 outcome.status = "partial" if outcome.error else "ok"
@@ -90,7 +77,25 @@ def load(
                 failed[name.product] += 1
                 outcome.status = "failed" if failed[name.product] == there[name.product] else "partial"
         watch.settle(lake)
-    return done_for
+    return outcomes
+
+
+def _wanted(exchange: Exchange, store: Store, prefix: str, products: Sequence[str]) -> list[tuple[Entry, ObjectName]]:
+    """The objects under a prefix of the products named, or of all. Raises UsageError where there are none."""
+    found = list(objects(store, prefix, exchange.name))
+    if not found:
+        raise UsageError(
+            f"{store.uri}/{prefix}: no landed objects of {exchange.name} are there; they are called "
+            f"raw_{exchange.name}_trades_<product>_<time>_<trade id>.jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+        )
+    there = {name.product for _, name in found}
+    if missing := [product for product in products if product not in there]:
+        told = f"{store.uri}/{prefix}: no landed objects of {', '.join(missing)} are there, but of "
+        told += ", ".join(sorted(there))
+        if len(missing) == len(products):
+            raise UsageError(f"{told}: name some of these, or leave --products out")
+        log.warning("%s", told)
+    return [(entry, name) for entry, name in found if not products or name.product in products]
 
 
 def _load(

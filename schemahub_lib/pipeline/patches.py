@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path, PurePath
 
 import yaml
@@ -22,6 +24,8 @@ from schemahub_lib.schemas import TARGETS, Column, Table
 from schemahub_lib.tables.lake import Lake
 
 LINE = 120
+CHECKOUT = Path(inspect.getfile(schemas)).resolve().parents[1]
+_named = re.compile(r"\d\d-\w+-(?:raw|unified)\.patch", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True)
@@ -32,48 +36,83 @@ class Patch:
     text: str
 
 
-def patches(lake: Lake, exchange: Exchange, spec: MappingSpec | None, proposals: Sequence[Proposal]) -> list[Patch]:
-    """One of the connector with the proposed columns and fields, and one to be applied after it, of the target with the
-    same columns and of the mapping (where there is one) that fills them; only those in which something changes."""
-    added = [proposal.addition.column for proposal in proposals if proposal.addition is not None]
-    found = [_raw_patch(exchange, [proposal for proposal in proposals if proposal.declared_as is not None])]
-    if spec is not None and (going := unified_columns(spec, added)):
-        found.append(_unified_patch(lake, exchange, spec, going))
-    return [patch for patch in found if patch.text]
+class Series:
+    """The patches of one source after another. Each is made upon those before it, so they apply in their order, which
+    is that of their names."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.patches: list[Patch] = []
+        self._mappings = lake.settings.mappings
+        self._folder = _in_checkout(self._mappings)
+        self._schemas = Path(inspect.getfile(schemas)).read_text(encoding="utf-8")
+        self._new: dict[str, Column] = {}  # what the target gets, by name
+
+    def add(self, exchange: Exchange, spec: MappingSpec | None, proposals: Sequence[Proposal]) -> list[Patch]:
+        """One of the connector with the proposed columns and fields, and one of the target with the same columns and of
+        the mapping (where there is one) that fills them; only those in which something changes."""
+        columns = [proposal.addition.column for proposal in proposals if proposal.addition is not None]
+        texts = {"raw": _raw_changes(exchange, [one for one in proposals if one.declared_as is not None])}
+        if spec is not None:
+            texts["unified"] = self._unified_changes(spec, unified_columns(spec, columns))
+        before = len(self.patches)
+        for layer, text in texts.items():
+            if text:
+                self.patches.append(Patch(f"{len(self.patches) + 1:02}-{exchange.name}-{layer}.patch", text))
+        return self.patches[before:]
+
+    def write(self, folder: str) -> list[Path]:
+        """Write the patches into a folder, which is made where there is none, in place of an earlier series; their
+        files. Raises UsageError, also where mappings to be changed are outside the checkout."""
+        if self._new and self._folder is None:
+            raise UsageError(
+                f"the mappings in {self._mappings} are outside the checkout {CHECKOUT}, where `git apply` changes "
+                "nothing, so no patch was written: name a folder of the checkout with --mappings, or take the lines "
+                "that are shown over by hand"
+            )
+        place = Path(folder)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            for file in place.iterdir():
+                if _named(file.name):
+                    file.unlink()
+            for patch in self.patches:
+                (place / patch.name).write_text(patch.text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"the patches cannot be written to {folder}: {words(error)}") from error
+        return [place / patch.name for patch in self.patches]
+
+    def _unified_changes(self, spec: MappingSpec, columns: Sequence[Column]) -> str:
+        before, there, going = self._schemas, TARGETS[spec.target_table].column_names, list[Column]()
+        for column in columns:
+            first = self._new.setdefault(column.name, column)
+            if first is column and column.name not in there:
+                after = _table_columns(self._schemas, spec.target_table)
+                self._schemas = _after_last(self._schemas, after, _as_source(replace(column, time_encoding="datetime")))
+            if first.type == column.type:  # else the target has an earlier source's column of this name
+                going.append(column)
+        if not going:
+            return ""
+        text = read_mapping(self._mappings, spec.file)
+        file = spec.file if self._folder is None else (self._folder / PurePath(spec.file).name).as_posix()
+        return _diff("schemahub_lib/schemas.py", before, self._schemas) + _diff(file, text, mapped(text, going))
 
 
-def write(found: Sequence[Patch], folder: str) -> list[Path]:
-    """Write patches into a folder, which is made where there is none; their files. Raises UsageError."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        files = [Path(folder) / patch.name for patch in found]
-        for file, patch in zip(files, found, strict=True):
-            file.write_text(patch.text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"the patches cannot be written to {folder}: {words(error)}") from error
-    return files
+def _in_checkout(mappings: str | None) -> PurePath | None:
+    """Where a folder of mappings is in the checkout; None for one elsewhere."""
+    if mappings is None:
+        return PurePath("mappings")
+    folder = Path(mappings).resolve()
+    return folder.relative_to(CHECKOUT) if folder.is_dir() and folder.is_relative_to(CHECKOUT) else None
 
 
-def _raw_patch(exchange: Exchange, told: Sequence[Proposal]) -> Patch:
+def _raw_changes(exchange: Exchange, told: Sequence[Proposal]) -> str:
     path = Path(inspect.getfile(type(exchange)))
     before = after = path.read_text(encoding="utf-8")
     for proposal in told:
         after = _declared(after, proposal)
     why = "".join(f"{proposal.headline}\n  {proposal.evidence}\n" for proposal in told)  # git skips what is no diff
     changed = _diff(f"schemahub_lib/exchanges/{path.name}", before, after)
-    return Patch(f"{exchange.name}-raw.patch", f"{why}\n{changed}" if changed else "")
-
-
-def _unified_patch(lake: Lake, exchange: Exchange, spec: MappingSpec, added: Sequence[Column]) -> Patch:
-    path, file = Path(inspect.getfile(schemas)), PurePath(spec.file).name
-    before = after = path.read_text(encoding="utf-8")
-    for column in added:
-        if column.name not in TARGETS[spec.target_table].column_names:
-            new = _as_source(replace(column, time_encoding="datetime"))
-            after = _after_last(after, _table_columns(after, spec.target_table), new)
-    text = read_mapping(lake.settings.mappings, spec.file)
-    told = _diff("schemahub_lib/schemas.py", before, after) + _diff(f"mappings/{file}", text, mapped(text, added))
-    return Patch(f"{exchange.name}-unified.patch", told)
+    return f"{why}\n{changed}" if changed else ""
 
 
 def mapped(text: str, added: Sequence[Column]) -> str:
@@ -85,7 +124,7 @@ def mapped(text: str, added: Sequence[Column]) -> str:
     if section.flow_style:
         at = last.end_mark.index
         return text[:at] + "".join(f", {column.name}: {column.name}" for column in added) + text[at:]
-    lines = text.splitlines(keepends=True)
+    lines = (text if text.endswith("\n") else f"{text}\n").splitlines(keepends=True)
     new = [f"{' ' * key.start_mark.column}{column.name}: {column.name}\n" for column in added]
     at = last.end_mark.line + 1
     return "".join([*lines[:at], *new, *lines[at:]])
@@ -215,7 +254,7 @@ def _importing(source: str, module: str, *names: str) -> str:
 
 
 def _diff(path: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{path}", f"b/{path}"
-    )
-    return "".join(lines)
+    """The way from one text of a file to another, in git's words where its last line does not end."""
+    old, new = (StringIO(text).readlines() for text in (before, after))  # ended by \n alone, as git has it
+    lines = difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -80,6 +80,7 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
         snapshots = _snapshots(lake, specs)
         with reading(lake, {source: [snapshot] for source, snapshot in snapshots.items()}):
             lake.spark.sql(clear_sql(branch.identifier, condition))
+            _tell_of_strays(lake, table, branch)
             parts = _parts(lake, specs, snapshots)
             filtered = filtered_rows(lake, parts)
             with Batch(lake, table, batch_sql(parts, table, lake.identifier(PRODUCTS.name), now), now) as batch:
@@ -89,6 +90,17 @@ def refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, 
         return _draft(outcome, State(sources={**state.sources, **snapshots}), dry_run=False)
 
     return finish(lake, table, specs, report, publish(lake, target, run_id, write, if_lost=State()), dry_run=False)
+
+
+def _tell_of_strays(lake: Lake, table: Table, branch: Branch) -> None:
+    """Warn of rows that no mapping makes any more: a refresh of some sources leaves them where they are."""
+    owner, every = table.key[0], mappings_for(lake, table.name)
+    found = {row[owner] for row in lake.spark.table(branch.identifier).select(owner).distinct().collect()}
+    if strays := found - owners(table, every):
+        log.warning(
+            "%s: no mapping makes the rows of %s any more; they go with a `--full-refresh` of all sources",
+            *(table.name, ", ".join(sorted(map(str, strays)))),
+        )
 
 
 def _condition(
@@ -105,15 +117,8 @@ def _condition(
     lacking = [spec for spec in specs if spec.source not in raw]
     for spec in lacking:
         log.warning("there is no %s: the rows that came from it stay as they are", spec.source)
-    every = mappings_for(lake, table.name)
-    others = [spec for spec in every if spec.source not in raw]
     condition = (region or Region()).condition(table, there)
-    if shared := owners(table, there) & owners(table, others):
-        raise UsageError(
-            f"{', '.join(sorted(shared))} is the {table.key[0]} of mappings that are not part of this: restate all "
-            "its sources together"
-        )
-    if region is None and len(specs) == len(every):
+    if region is None and len(specs) == len(mappings_for(lake, table.name)):
         condition = exp.not_(owned(table, lacking)) if lacking else exp.true()
     return condition, there
 

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from schemahub_lib.config import Settings
-from schemahub_lib.errors import Interrupted
+from schemahub_lib.errors import Interrupted, UsageError, words
 from schemahub_lib.http.stats import BreakerState, Stats
 from schemahub_lib.logs import event
-from schemahub_lib.pipeline.workers import Outcome
+from schemahub_lib.pipeline import workers
+from schemahub_lib.pipeline.workers import Outcome, overall
 from schemahub_lib.quality.audits import Finding
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
@@ -73,9 +74,9 @@ class Report:
         self.duplicates = sum(outcome.duplicates for outcome in outcomes)
         self.quarantined = sum(outcome.set_aside for outcome in outcomes)
         self.errors = {outcome.product: outcome.error for outcome in outcomes if outcome.error}
-        if self.status == "ok" and self.errors:
-            self.status = "failed" if all(outcome.status == "failed" for outcome in outcomes) else "partial"
-        elif self.status == "ok" and not self.rows:
+        if self.status == "ok":
+            self.status = overall([outcome.status for outcome in outcomes])
+        if self.status == "ok" and not self.rows and not self.quarantined:
             self.status = "nothing_new"
 
     def finish(self, status: Status) -> None:
@@ -142,29 +143,33 @@ def gathering(
     stats: Stats | None = None,
     stopped: str = "stopped; what was published stays, and the same command goes on after it",
 ) -> Iterator[None]:
-    """Fill in the report of a block that works on products, then call `told`, however the block ends. After Ctrl-C the
-    run is interrupted, and Interrupted is raised with the message `stopped`."""
-    failure: dict[str, str] = {}
-    try:
-        yield
-        report.finish("ok")
-    except (Interrupted, KeyboardInterrupt):
-        report.finish("interrupted")
-        raise Interrupted(stopped) from None
-    except Exception as error:
-        report.finish("failed")
-        failure[report.source] = str(error)
-        raise
-    finally:
+    """Fill in the report of a block that works on products, then call `told`, however the block ends: but with a
+    UsageError, as nothing was started then. `outcomes` may be filled inside the block. After Ctrl-C the run is
+    interrupted, and Interrupted is raised with the message `stopped`."""
+
+    def end(status: Status, failure: str | None = None) -> None:
+        report.finish(status)
         if stats is not None:
             report.count(stats)
         report.gather(outcomes)
-        report.errors |= failure
+        if failure is not None:
+            report.errors[report.source] = failure
         told()
+
+    try:
+        yield
+    except UsageError:
+        raise
+    except (Interrupted, KeyboardInterrupt):
+        end("interrupted")
+        raise Interrupted(stopped) from None
+    except Exception as error:
+        end("failed", words(error))
+        raise
+    else:
+        end("ok")
 
 
 def exit_code(reports: Sequence[Report]) -> int:
-    """0 when all went well, 1 when everything failed, 3 when some of it landed."""
-    if all(report.status in ("ok", "nothing_new", "dry_run") for report in reports):
-        return 0
-    return 1 if all(report.status == "failed" for report in reports if report.job == "ingest") else 3
+    """What runs together end with, by their ingests: a unify that fails raises."""
+    return workers.exit_code([report.status for report in reports if report.job == "ingest"])

@@ -92,6 +92,12 @@ def unify(
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
     raw = heads(lake, specs)
+    mapped = {
+        spec.source for several in load_mappings(lake.settings.mappings, raw_tables()).values() for spec in several
+    }
+    for name in raw_tables().keys() - mapped:
+        if lake.find(name) is not None:
+            log.warning("%s has no mapping in %s, so its rows are not unified", name, lake.settings.mappings or "use")
     if not raw:
         log.warning("there is no raw table in %s yet: run `ingest` first", lake.settings.warehouse)
         report.finish("nothing_new")
@@ -230,6 +236,9 @@ def filtered_rows(lake: Lake, parts: Sequence[tuple[MappingSpec, str]]) -> Count
     """How many rows of the raw tables their mappings' filters leave out."""
     filtering = [(spec, view) for spec, view in parts if spec.filters]
     rows = lake.spark.sql(filtered_sql(filtering)).collect() if filtering else []
+    for row in rows:
+        if row["filtered"] and row["filtered"] == row["read"]:
+            log.warning("%s: its mapping's filters leave out all %s rows", row[FROM_SOURCE], f"{row['read']:,}")
     return Counter({row[FROM_SOURCE]: row["filtered"] for row in rows})
 
 

@@ -119,8 +119,13 @@ def until_stopped(items: Generator[T, None, object], stop: threading.Event) -> I
         left.set()
 
 
+def overall(statuses: Sequence[str]) -> Literal["ok", "partial", "failed"]:
+    """What several products, or runs, came to together."""
+    if not {"failed", "partial"} & set(statuses):
+        return "ok"
+    return "failed" if set(statuses) == {"failed"} else "partial"
+
+
 def exit_code(statuses: Sequence[str]) -> int:
     """0 when all went well, 1 when every product failed, 3 when some did or one in part."""
-    if not {"failed", "partial"} & set(statuses):
-        return 0
-    return 1 if set(statuses) == {"failed"} else 3
+    return {"ok": 0, "failed": 1, "partial": 3}[overall(statuses)]

@@ -34,7 +34,9 @@ def test_a_schedule_starts_so_often_a_day(schedule: str, times: float) -> None:
     assert runs_a_day(schedule) == times
 
 
-@pytest.mark.parametrize("schedule", ["rate(45 minutes)", "cron(0 12 ? * MON-FRI *)"])
+@pytest.mark.parametrize(
+    "schedule", ["rate(45 minutes)", "cron(0 12 ? * MON-FRI *)", "cron(0 9-17 * * ? *)", "cron(0-59 * * * ? *)"]
+)
 def test_a_schedule_of_another_kind_is_refused(schedule: str) -> None:
     with pytest.raises(UsageError, match="--every"):
         runs_a_day(schedule)

@@ -132,6 +132,24 @@ def test_a_runs_last_line_is_what_cloudwatch_makes_metrics_of(on_filled: Cli) ->
 
 
 @pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        (("status", "--no-such-option"), 2, "No such option"),
+        (("query", "SELECT 1 FROM nowhere"), 2, "nowhere"),
+        (("run", "load", "coinbase", "--from", "no-such-folder"), 2, "no-such-folder: there is no such folder or file"),
+    ],
+)
+def test_a_failed_commands_last_line_is_an_error_to_machines(
+    cli: Cli, tmp_path: Path, command: tuple[str, ...], code: int, told: str
+) -> None:
+    run = cli(*command, "--log-format", "json", SCHEMAHUB_WAREHOUSE=str(tmp_path / "warehouse"))
+    assert (run.code, run.out) == (code, "")
+    last = [json.loads(line) for line in run.err.splitlines()][-1]
+    assert last["level"] == "error"
+    assert told in last["message"]
+
+
+@pytest.mark.parametrize(
     ("command", "job", "status"),
     [
         (("ingest", "BTC-USD"), "land", "nothing_new"),

@@ -150,7 +150,7 @@ def test_a_field_of_every_type_gets_its_value_and_one_of_another_type_none(
     assert values["is_it"] == {"true": "True"}
     assert values["word"] == {"[/b] :x:": "[/b] :x:"}
     assert values["a_b"] == {"z": "z"}
-    assert values["at"] == {"2024-02-08T12:00:00.5Z": "2024-02-08 12:00:00.500000+00:00"}
+    assert values["payload_at"] == {"2024-02-08T12:00:00.5Z": "2024-02-08 12:00:00.500000+00:00"}
 
     render_drift.show([render_drift.Told("coinbase", found, [], list(trials.values()))])
     shown = capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_a_patch_that_is_applied_fills_both_tables_and_an_older_program_goes_on_
     patched = tmp_path / "patched"
     for name in ("schemahub_lib", "mappings"):
         shutil.copytree(ROOT / name, patched / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for patch in ("coinbase-raw.patch", "coinbase-unified.patch"):
+    for patch in ("01-coinbase-raw.patch", "02-coinbase-unified.patch"):
         subprocess.run(["git", "apply", str(tmp_path / "patches" / patch)], cwd=patched, check=True)
 
     def newer(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -116,8 +116,7 @@ def test_a_unify_that_is_held_back_does_not_hide_what_was_ingested(
     lake = make_lake()
     shipped = (ROOT / "mappings" / "coinbase_trades.yaml").read_text()
     blocked = shipped.replace("  side: side\n", "").replace("  side: taker_from_maker", "  #")
-    blocked = blocked.replace("  exchange: COINBASE", "  exchange: COINBASE\n  side: UP")
-    (tmp_path / "coinbase_trades.yaml").write_text(blocked)
+    (tmp_path / "coinbase_trades.yaml").write_text(blocked + "expressions:\n  side: concat('U', 'P')\n")
     settings = settings_for(market.urls) | {"SCHEMAHUB_WAREHOUSE": lake.settings.warehouse}
     run = cli("run", "pipeline", "--mappings", str(tmp_path), "--since", SINCE_TEXT, "--json", **settings)
     assert run.code == 1

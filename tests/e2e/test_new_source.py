@@ -87,12 +87,7 @@ def test_it_is_sound_and_red_until_it_is_filled_in(checkout: Checkout) -> None:
     assert (written.returncode, written.stderr) == (0, "")
     assert sorted(checkout.files() - before) == sorted(checkout.folder / file for file in FILES)
     for tool in (("ruff", "check"), ("ruff", "format", "--check")):
-        assert checkout.run(*tool, FILES[0], FILES[1]).returncode == 0
-    checkout.replace(
-        REGISTRY,
-        ("\nEXCHANGES", "from schemahub_lib.exchanges.bitstamp import Bitstamp\n\nEXCHANGES"),
-        ('    "okx": Okx(),\n', '    "okx": Okx(),\n    "bitstamp": Bitstamp(),\n'),
-    )
+        assert checkout.run(*tool, FILES[0], FILES[1], REGISTRY).returncode == 0
     told = checkout.run("mypy", "--strict", "schemahub_lib/exchanges/__init__.py")
     assert told.returncode == 0, told.stdout
     validated = checkout.run("schemahub_lib", "mappings", "validate")
@@ -115,10 +110,10 @@ def test_it_writes_over_nothing_and_nowhere_else(checkout: Checkout, tmp_path_fa
     (checkout.folder / FILES[2]).write_text("mine")
     before = checkout.files()
     for name, place, told in (
-        ("bitstamp", checkout.folder, f"{FILES[2]} is there already"),
-        ("okx", checkout.folder, "is there already"),
+        ("bitstamp", checkout.folder, f"there already: {FILES[2]}"),
+        ("okx", checkout.folder, "there already: "),
         ("Bit-Stamp", checkout.folder, "cannot be an exchange's name"),
-        ("class", checkout.folder, "cannot be an exchange's name"),
+        *((word, checkout.folder, "cannot be an exchange's name") for word in ("class", "none")),
         ("../x", checkout.folder, "cannot be an exchange's name"),
         ("bitstamp", tmp_path_factory.mktemp("elsewhere"), "is no checkout of SchemaHub"),
     ):
@@ -127,3 +122,10 @@ def test_it_writes_over_nothing_and_nowhere_else(checkout: Checkout, tmp_path_fa
         assert told in refused.stderr
     assert checkout.files() == before
     assert (checkout.folder / FILES[2]).read_text() == "mine"
+
+    (checkout.folder / FILES[2]).unlink()
+    (checkout.folder / "tests" / "exchanges").rename(checkout.folder / "elsewhere")
+    before = checkout.files()
+    refused = checkout.run("schemahub_lib", "mappings", "new-source", "bitstamp")
+    assert (refused.returncode, refused.stderr) == (2, "error: nothing was written: No such file or directory\n")
+    assert checkout.files() == before

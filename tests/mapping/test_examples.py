@@ -48,6 +48,22 @@ def test_what_is_given_is_what_all_have_in_common_and_what_is_an_examples_own() 
         ("  - name: whole\n", "  - nam: whole\n", "3:5: unknown key 'nam'; did you mean 'name'?"),
         ("    expect: {side: null}\n", "", "5:5: an example needs `expect: {target column: value}`"),
         (TEXT, "given: {}\n", "1:1: there are no examples"),
+        (
+            "time: 2024-02-08T",
+            "time: 2024-02-30T",
+            "1:72: 'time' is TIMESTAMP, not the timestamp `2024-02-30T15",
+        ),
+        ("15:12:04Z, side: BUY", "25:12:04Z, side: BUY", "1:72: 'time' is TIMESTAMP, not the timestamp"),
+        ("time: 2024-02-08T15:12:04Z", "time: 0001-01-01T00:00:00+14:00", "1:72: 'time' is TIMESTAMP, not the timest"),
+        ("size: 2,", f"size: {'9' * 400},", "1:63: 'size' is DOUBLE, not the int `999"),
+        ("size: 2,", "size: !!int abc,", "1:63: 'size' is DOUBLE, not the int `abc`"),
+        ("price: 1.5", "price: 1e3", "1:52: 'price' is DOUBLE, not the str `1e3` (write it as 1000.0)"),
+        ("quantity: 2.0", "quantity: .nan", "4:51: 'quantity' is DOUBLE, not the float `.nan`"),
+        (
+            "side: SELL",
+            "ingest_ts: 2024-01-01",
+            "4:29: 'ingest_ts' is filled with the time of the run, where examples are not run",
+        ),
     ],
 )
 def test_a_mistake_is_told_where_it_is(old: str, new: str, expected: str) -> None:

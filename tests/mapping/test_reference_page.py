@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.mapping.functions import FUNCTIONS
 from schemahub_lib.mapping.meanings import MEANINGS
 from schemahub_lib.mapping.parser import parse_mapping
 from schemahub_lib.mapping.sections import REQUIRED, SECTIONS
 from schemahub_lib.mapping.transforms import TRANSFORMS
-from schemahub_lib.schemas import TARGETS, Table
+from schemahub_lib.schemas import RAW_COMMON, TARGETS, TRADES_UNIFIED, Table
 from tests.pages import DOCS, assert_declared, table
 
 
@@ -46,8 +47,28 @@ def functions() -> list[str]:
     return table("| function | gives | meaning |", rows)
 
 
+def raw_columns() -> list[str]:
+    return [
+        f"| `{name}` | `{column.name}` | {column.type} | {column.comment} |"
+        for name, raw in raw_tables().items()
+        for column in raw.columns
+        if column not in RAW_COMMON
+    ]
+
+
+def target_columns() -> list[str]:
+    told = {
+        column.name: f"{column.comment} (filled {column.filled})" for column in TRADES_UNIFIED.columns if column.filled
+    }
+    return [f"| `{c.name}` | {c.type} | {told.get(c.name, c.comment)} |" for c in TRADES_UNIFIED.columns]
+
+
 def test_the_tables_of_the_page_are_the_declarations() -> None:
-    made = {"sections": sections(), "transforms": transforms(), "meanings": meanings(), "functions": functions()}
+    made = {
+        **{"sections": sections(), "transforms": transforms(), "meanings": meanings(), "functions": functions()},
+        "raw columns": table("| table | column | type | |", raw_columns()),
+        "target columns": table("| column | type | |", target_columns()),
+    }
     assert_declared("mappings.md", made)
 
 

@@ -78,6 +78,13 @@ def test_two_mappings_of_one_source_to_one_target_are_refused(tmp_path: Path, ra
         load_mappings(str(tmp_path), raw_tables)
 
 
+def test_two_sources_may_not_share_what_tells_their_rows_apart(tmp_path: Path, raw_tables: Mapping[str, Table]) -> None:
+    (tmp_path / "a.yaml").write_bytes(KRAKEN)
+    (tmp_path / "b.yaml").write_bytes(BINANCE.replace(b"exchange: BINANCE", b"exchange: KRAKEN"))
+    with pytest.raises(MappingError, match=r"b\.yaml: exchange is 'KRAKEN' here as in .*a\.yaml, so trades"):
+        load_mappings(str(tmp_path), raw_tables)
+
+
 def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path, raw_tables: Mapping[str, Table]) -> None:
     with pytest.raises(UsageError, match="nowhere does not exist"):
         load_mappings(str(tmp_path / "nowhere"), raw_tables)

@@ -106,6 +106,7 @@ def test_a_transform_may_be_keyed_by_the_raw_or_the_target_name(raw_tables: Mapp
         ("  qty: quantity", "  qty: price", "9:8: target column 'price' is mapped twice: keep one raw column for it"),
         ("  symbol: symbol", "  id: symbol", "7:3: 'id' is there twice, first in line 6: keep one"),
         ("constants:", "source: x\nconstants:", "12:1: 'source' is there twice, first in line 2: keep one"),
+        ("  id: trade_id", "  trade_id: id", "6:3: lines read `raw: target`: write `id: trade_id`"),
         ("  id: trade_id", "  id: 7", "6:7: the target column of 'id' must be a name, not the int `7`"),
         ("  id: trade_id", "  yes: trade_id", "6:3: a raw column must be a name, not the bool `yes`"),
         ("  id: trade_id", "  id: [trade_id]", "6:7: the target column of 'id' must be a name, not a list"),
@@ -251,7 +252,7 @@ def test_an_ambiguous_transform_key_is_refused(raw_tables: Mapping[str, Table]) 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n"])
 def test_an_empty_file_says_what_belongs_in_it(text: str, raw_tables: Mapping[str, Table]) -> None:
     (problem,) = problems(text, raw_tables)
-    assert re.search(r"empty: a mapping has the keys source, |this is the null|this is nothing", problem)
+    assert re.search(r"empty: it should have the keys source, |this is the null|this is nothing", problem)
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,11 @@ def test_validate_tells_the_problems_of_mappings_examples_and_symbols_together(
         validate(str(tmp_path), raw_tables, EXCHANGES)
     told = {Path(problem.file).name: str(problem) for problem in caught.value.problems}
     assert told.keys() == {
-        *("kraken_trades.yaml", "symbols.yaml", "okx_trades_test.yaml"),
+        *("kraken_trades.yaml", "kraken_trades_test.yaml", "symbols.yaml", "okx_trades_test.yaml"),
         *("okx_trades_test.yml", "binance_trades_test.yaml"),  # of no mapping
     }
     assert "did you mean 'side'" in told["okx_trades_test.yaml"]
+    assert "did you mean 'side'" in told["kraken_trades_test.yaml"]  # though its mapping is wrong as well
     assert "no mapping has this file" in told["okx_trades_test.yml"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import logging
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 import sqlglot
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,22 +25,21 @@ from schemahub_lib.http.messages import Page, Rejected
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.landing.names import default_prefix
 from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
-from schemahub_lib.pipeline.drift import Proposal, proposals
+from schemahub_lib.pipeline.drift import Proposal, _column_name, proposals
 from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.land_new import MicrobatchOptions, land_new
 from schemahub_lib.pipeline.landing import Landing
 from schemahub_lib.pipeline.load import load
-from schemahub_lib.pipeline.patches import _sent_as, mapped, patches
+from schemahub_lib.pipeline.patches import Series, _sent_as
 from schemahub_lib.pipeline.pipeline import run_ingest
 from schemahub_lib.pipeline.progress import Journey, Progress
 from schemahub_lib.pipeline.status import status
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.quality.drift import MOST, Change, Watch, changes, findings
-from schemahub_lib.schemas import DRIFT, Column
+from schemahub_lib.schemas import DRIFT
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 
-ROOT = Path(__file__).resolve().parents[2]
 COINBASE, BINANCE, KRAKEN = (EXCHANGES[name] for name in ("coinbase", "binance", "kraken"))
 PRODUCT = {"coinbase": "BTC-USD", "binance": "BTCUSDT", "kraken": "XBTUSD"}
 CONNECTOR = "schemahub_lib/exchanges/coinbase.py"
@@ -383,17 +382,23 @@ def test_whatever_a_feed_sends_is_counted_and_its_proposals_are_well_formed(
             (statement,) = sqlglot.parse(proposal.alter, dialect="spark")
             assert isinstance(statement, exp.Alter)
     (spec,) = mappings_for(settled, "trades_unified", ["coinbase"])
-    made = {patch.name: patch.text for patch in patches(settled, COINBASE, spec, found)}
-    raw = made.get("coinbase-raw.patch", "")
+    made = {patch.name: patch.text for patch in Series(settled).add(COINBASE, spec, found)}
+    raw = made.get("01-coinbase-raw.patch", "")
     touched = [line for line in raw.splitlines() if line.startswith(("--- ", "+++ "))]
     assert touched in ([], [f"--- a/{CONNECTOR}", f"+++ b/{CONNECTOR}"])
 
 
-@pytest.mark.parametrize("field", ["product_id", "select"])
+@pytest.mark.parametrize("field", ["product_id", "select", "order", "group", "to"])
 def test_a_new_field_called_like_a_column_or_a_word_of_sql_gets_another_name(lake: Lake, field: str) -> None:
     proposal = proposal_of(lake, with_field(field))
     assert proposal.addition is not None
     assert (proposal.addition.column.name, proposal.addition.path) == (f"payload_{field}", f"$.{field}")
+
+
+def test_no_word_is_proposed_that_duckdb_wants_quoted() -> None:
+    for (word,) in duckdb.sql("SELECT DISTINCT keyword_name FROM duckdb_keywords()").fetchall():
+        name = _column_name(word, ())
+        assert duckdb.sql(f'SELECT {name} FROM (SELECT 1 AS "{name}") WHERE {name} > 0').fetchall() == [(1,)]
 
 
 def aged(lake: Lake, **changed: object) -> Proposal:
@@ -426,46 +431,9 @@ def test_a_required_field_that_is_gone_and_one_that_cannot_be_read_say_where_the
         assert proposal.declared_as is None
 
 
-@pytest.mark.parametrize("source", PRODUCT)
-def test_patches_are_taken_by_git_and_make_what_was_proposed(
-    fed: Lake, feed: Simulator, source: str, tmp_path: Path
-) -> None:
-    exchange = EXCHANGES[source]
-    for fault in ("new-field", "retyped-field"):
-        feed.set_faults({fault: 1})
-        feed.advance(60)
-        ingest(fed, source)
-    (spec,) = mappings_for(fed, "trades_unified", [source])
-    made = patches(fed, exchange, spec, proposals(fed, exchange))
-    assert [patch.name for patch in made] == [f"{source}-raw.patch", f"{source}-unified.patch"]
-    copied = [f"schemahub_lib/exchanges/{source}.py", "schemahub_lib/schemas.py", f"mappings/{source}_trades.yaml"]
-    for name in copied:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    for patch in made:
-        (tmp_path / patch.name).write_text(patch.text)
-        subprocess.run(["git", "apply", patch.name], cwd=tmp_path, check=True)
-    connector, schemas, mapping = ((tmp_path / name).read_text() for name in copied)
-    name = "member_7" if source == "kraken" else "maker_fee"
-    assert f'Column("{name}", "DOUBLE"' in connector
-    assert f'"{name}", NUMBER, optional=True, since=datetime(' in connector
-    assert 'Field("price", "price", NUMBER, json="number")' in connector
-    assert f'Column("{name}", "DOUBLE"' in schemas
-    assert f"  {name}: {name}\n" in mapping
-    compile(connector, copied[0], "exec")
-
-
-def test_a_mapping_gets_its_lines_however_it_is_written() -> None:
-    added = [Column("fee", "DOUBLE"), Column("flag", "BOOLEAN")]
-    block = "source: a\nmappings:\n    x: y   # why\n    z: w\n# the rest\nconstants: {}\n"
-    assert mapped(block, added) == block.replace("z: w\n", "z: w\n    fee: fee\n    flag: flag\n")
-    flow = "mappings: {x: y, z: w}  # all\nsource: a\n"
-    assert mapped(flow, added) == flow.replace("z: w", "z: w, fee: fee, flag: flag")
-
-
 def patched(lake: Lake, exchange: Exchange = COINBASE) -> str:
     """What the connector's patch adds."""
-    patch = patches(lake, exchange, None, proposals(lake, exchange))[0]
+    patch = Series(lake).add(exchange, None, proposals(lake, exchange))[0]
     return "\n".join(line[1:].strip() for line in patch.text.splitlines() if line.startswith("+") and line[1] != "+")
 
 
@@ -506,12 +474,6 @@ def test_members_of_an_array_are_known_by_their_place() -> None:
     assert found_in(Wider(), KNOWN["kraken"].replace(",7]", ',7,"0.1","0.2"]')) == {
         Change("[7]", "new", None, "string"): '"0.1"'
     }
-
-
-def test_without_a_mapping_there_is_the_connectors_patch(lake: Lake) -> None:
-    proposal = proposal_of(lake, with_field("maker_fee"))
-    (patch,) = patches(lake, COINBASE, None, [proposal])
-    assert patch.name == "coinbase-raw.patch"
 
 
 def test_a_finding_is_closed_once_the_connector_knows_of_it(lake: Lake) -> None:

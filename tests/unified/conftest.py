@@ -136,12 +136,12 @@ class World:
         assert table is not None
         return set(table.refs())
 
-    def plant(self, *rows: Trade) -> None:
+    def plant(self, *rows: Trade, exchange: str = "COINBASE") -> None:
         """Put rows into the unified table behind everybody's back."""
         table = self.lake.ensure(TRADES_UNIFIED)
         names = ("symbol", "trade_id", "side", "price", "quantity", "trade_ts")
         planted = [
-            dict(zip(names, row.unified, strict=True)) | {"exchange": "COINBASE", "ingest_ts": NOON} for row in rows
+            dict(zip(names, row.unified, strict=True)) | {"exchange": exchange, "ingest_ts": NOON} for row in rows
         ]
         table.append(pa.Table.from_pylist(planted, schema=arrow_schema(TRADES_UNIFIED)))
 

@@ -247,7 +247,7 @@ def test_what_is_expired_while_it_is_read_is_told_from_what_fails_for_another_re
         read_increment(world.lake, RAW.name, gone, kept).count()
 
 
-def test_filters_defaults_and_expressions_are_applied(world: World) -> None:
+def test_filters_defaults_and_expressions_are_applied(world: World, caplog: pytest.LogCaptureFixture) -> None:
     first, second, third = trades([1, 2, 3])
     world.mapping(
         "\nfilters:\n  - nullif(price, 10.0) > 50\nexpressions:\n  quantity: size * 2\ndefaults:\n  side: SELL\n",
@@ -261,3 +261,7 @@ def test_filters_defaults_and_expressions_are_applied(world: World) -> None:
     assert [finding for finding in report.audits if finding.status != "passed"] == []
     assert world.restate(dry_run=True).status == "dry_run"
     assert world.restate().status == "nothing_new"
+    world.append(*trades([4, 5]))
+    world.mapping("\nfilters:\n  - price > 1e12\n")
+    assert (world.unify().rows, world.unify().rows) == (0, 0)
+    assert "raw_coinbase_trades: its mapping's filters leave out all 2 rows" in caplog.text

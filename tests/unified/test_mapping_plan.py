@@ -52,6 +52,24 @@ def test_a_mapping_that_says_the_same_in_other_words_changes_nothing(world: Worl
     assert not plan(world, text).changes
     assert mapping(SHIPPED + "owner: me\n").makes_the_same_as(mapping(SHIPPED))
     assert not mapping(SHIPPED + "filters: [price > 0]\n").makes_the_same_as(mapping(SHIPPED))
+    assert not mapping(SHIPPED + "on_conflict: update\n").makes_the_same_as(mapping(SHIPPED))
+
+
+def test_rows_that_get_another_owner_are_made_anew_with_all_others(world: World) -> None:
+    """Else those of the old name would stay beside the new ones."""
+    world.append(*NEW)
+    assert "--sources coinbase --full-refresh" in plan(world, SHIPPED + "filters: [price > 1]\n").command
+    command = plan(world, SHIPPED.replace("exchange: COINBASE", "exchange: CB")).command
+    assert command == "schemahub run unify trades_unified --full-refresh"
+
+
+def test_what_an_audit_would_hold_back_is_told_before_it_does(world: World) -> None:
+    world.append(*NEW)
+    text = SHIPPED.replace("  size: quantity", "  # size: quantity").replace("  quantity: to_double\n", "")
+    told = plan(world, text + "expressions:\n  quantity: size * 0\naudits: {positive: warn}\non_conflict: update\n")
+    audit, conflicts = told.notes
+    assert audit.startswith(f"the audit positive would warn: {told.rows} rows where ")
+    assert conflicts.startswith("on_conflict is update, not ignore")
 
 
 def test_without_raw_rows_there_is_nothing_to_compare_on(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,7 +12,7 @@ from schemahub_lib.mapping.restatement import Region, elsewhere_sql, present_sql
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.types import arrow_schema
-from tests.unified.conftest import BY_TIME_OF_FETCHING, MAPPINGS, NO_SIDE, NOON, Trade, World, trades, unified
+from tests.unified.conftest import BY_TIME_OF_FETCHING, NO_SIDE, NOON, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 OTHER_SIDES = ("\nexpressions:\n  side: if(side = 'B', 'BUY', null)\n", *NO_SIDE)  # words of another exchange
@@ -111,13 +110,13 @@ def test_a_full_refresh_takes_out_what_no_mapping_makes_any_more(world: World) -
     assert set(table.scan().to_arrow()["exchange"].to_pylist()) == {"CB"}
 
 
-def test_mappings_that_share_an_exchange_are_not_restated_one_without_the_other(world: World) -> None:
+def test_a_refresh_of_some_sources_tells_of_rows_that_no_mapping_makes_any_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     filled(world)
-    world.mapping()
-    kraken = (MAPPINGS / "kraken_trades.yaml").read_text().replace("exchange: KRAKEN", "exchange: COINBASE")
-    (Path(str(world.lake.settings.mappings)) / "kraken_trades.yaml").write_text(kraken)
-    with pytest.raises(UsageError, match="COINBASE is the exchange of mappings that are not part of this"):
-        world.restate()
+    world.plant(Trade(777, NOON), exchange="CB")
+    world.refresh()
+    assert "no mapping makes the rows of CB any more" in caplog.text
 
 
 def test_a_symbol_that_nobody_has_is_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ locals {
     job => {
       tables  = ["*"]
       keys_of = contains(["unify", "maintain"], job) ? [] : tolist(var.sources)
-      lands   = job == "backfill"
+      lands   = contains(["backfill", "land"], job)
       service = "glue"
     }
   }
