@@ -63,6 +63,15 @@ def misfit_of_expression(source: Table, tree: exp.Expr, target: Column) -> str |
             ways = [way.name for way in TRANSFORMS.values() if _fits(raw, way, target)]
             how = f"map {raw.name} to it under mappings, with {' or '.join(ways)} under transforms"
             return f"{_another(raw, meaning, target)}; {how if ways else _of_others(source, target, 'use {} instead')}"
+    handed_on = {raw.name for raw, _ in _handed_on(tree, source)}
+    for name in dict.fromkeys(column.name for column in tree.find_all(exp.Column)):
+        meaning = source.column(name).meaning
+        ways = [way.name for way in TRANSFORMS.values() if (way.reads, way.gives) == (meaning, target.meaning)]
+        if meaning and target.meaning and ways and name not in handed_on:
+            return (
+                f"what {name!r}, {_words(meaning)}, makes of {target.name!r} is not for an expression to work out; map "
+                f"{name} to it under mappings, with {' or '.join(ways)} under transforms"
+            )
     return None
 
 
@@ -106,7 +115,7 @@ def _handed_on(node: exp.Expr, source: Table) -> Iterator[tuple[Column, str]]:
 
 
 def _another(raw: Column, meaning: str, target: Column) -> str:
-    return f"{raw.name!r} is {_words(meaning)}, and {target.name!r} is {_words(target.meaning)}"
+    return f"raw {raw.name!r} is {_words(meaning)}, and target {target.name!r} is {_words(target.meaning)}"
 
 
 def _untold(source: Table, raw: Column, target: Column, reading: str = "") -> str:
