@@ -181,7 +181,7 @@ def test_so_does_one_with_any_expression_in_it(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(right_calls())
 def test_a_right_call_is_taken(raw_tables: Mapping[str, Table], plan_of: PlanOf, expression: str) -> None:
-    text = yaml.safe_dump(_over({"expressions": {"side": expression}}), sort_keys=False)
+    text = yaml.safe_dump(_over({"filters": [f"({expression}) IS NOT NULL"]}), sort_keys=False)
     assert taken(text, raw_tables, plan_of)
 
 

@@ -52,7 +52,7 @@ class Trade:
             "side": self.side,
             "_source": "coinbase",
             "_source_ingest_ts": self.fetched,
-            "_raw_payload": json.dumps({"trade_id": self.id}),
+            "_raw_payload": json.dumps({"trade_id": self.id, "side": self.side}),
         }
 
     @property
@@ -67,6 +67,7 @@ def trades(ids: Iterable[int], start: datetime = NOON, **values: object) -> list
 
 
 # For `World.mapping`: of a shipped line that an expression takes the place of.
+PAYLOADS_SIDE = "get_json_object(_raw_payload, '$.side')"  # of which no column tells that it is the maker's
 NO_SIDE = (("  side: side\n", ""), ("  side: taker_from_maker", "  #"))
 NO_TIME = (("  time: trade_ts\n", ""), ("  trade_ts: iso8601\n", ""))
 # Computed anew, for a mapping is refused that takes the time of fetching for the trade's.

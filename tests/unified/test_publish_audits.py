@@ -9,7 +9,7 @@ import pytest
 
 from schemahub_lib.errors import AuditFailed
 from schemahub_lib.schemas import AUDITS
-from tests.unified.conftest import NO_SIDE, NOON, Trade, World, trades, unified
+from tests.unified.conftest import NO_SIDE, NOON, PAYLOADS_SIDE, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
 FINE = trades(range(1, 4))
@@ -50,7 +50,7 @@ def test_a_wrong_row_holds_the_whole_publish_back(world: World, audit: str, wron
 
 
 def test_a_value_that_is_not_allowed_holds_the_publish_back(world: World) -> None:
-    world.mapping("\nexpressions:\n  side: if(side = 'BOTH', 'BOTH', null)\n", *NO_SIDE)
+    world.mapping(f"\nexpressions:\n  side: if({PAYLOADS_SIDE} = 'BOTH', 'BOTH', null)\n", *NO_SIDE)
     world.append(*FINE, Trade(9, NOON, side="BOTH"))
     with pytest.raises(AuditFailed, match="audit allowed_values: 1 rows where NOT side IN"):
         world.unify()

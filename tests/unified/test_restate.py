@@ -12,10 +12,13 @@ from schemahub_lib.mapping.restatement import Region, elsewhere_sql, present_sql
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.types import arrow_schema
-from tests.unified.conftest import BY_TIME_OF_FETCHING, NO_SIDE, NOON, Trade, World, trades, unified
+from tests.unified.conftest import BY_TIME_OF_FETCHING, NO_SIDE, NOON, PAYLOADS_SIDE, Trade, World, trades, unified
 
 DAY = timedelta(days=1)
-OTHER_SIDES = ("\nexpressions:\n  side: if(side = 'B', 'BUY', null)\n", *NO_SIDE)  # words of another exchange
+OTHER_SIDES = (
+    f"\nexpressions:\n  side: if({PAYLOADS_SIDE} = 'B', 'BUY', null)\n",
+    *NO_SIDE,
+)  # words of another exchange
 OLD, NEW = trades(range(1, 5), NOON - DAY), trades(range(11, 15))
 
 
