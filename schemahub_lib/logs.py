@@ -58,6 +58,8 @@ def set_up_logging(style: Literal["text", "json"] | str, *, verbose: bool = Fals
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        # People are shown the same as a table, on stdout.
+        handler.addFilter(lambda record: getattr(record, "event", {}).get("event") != "run_finished")
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pyiceberg").setLevel(logging.ERROR)  # it warns of every commit it has to try twice
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it logs a Ctrl-C as an error, with a traceback
