@@ -246,6 +246,7 @@ def readme_command(word: str) -> list[str]:
     return shlex.split(line, comments=True)[1:]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_do_it_too(recorded: Path, tmp_path: Path) -> None:
     simulate = subprocess.Popen(
         [sys.executable, "-m", "schemahub_lib", *readme_command("--recorded"), "--json"],

@@ -366,6 +366,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return Lake(Settings.load(warehouse=str(tmp_path_factory.mktemp("fuzz")), environment={}))
 
 
+@pytest.mark.slow
 @given(extra=st.dictionaries(keys, json_values, min_size=1, max_size=4))
 @settings(max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_feed_sends_is_counted_and_its_proposals_are_well_formed(

@@ -75,6 +75,7 @@ def feed() -> Iterator[Simulator]:
         yield running
 
 
+@pytest.mark.slow
 def test_patches_of_all_sources_at_once_are_taken_by_git_and_make_what_was_proposed(
     make_lake: Callable[..., Lake], feed: Simulator, checkout: Path, tmp_path: Path
 ) -> None:

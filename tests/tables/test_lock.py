@@ -82,6 +82,7 @@ def test_one_at_a_time_has_the_lock_and_leaves_nothing_behind(place: Place, monk
     assert place.held_for("other")
 
 
+@pytest.mark.slow
 def test_a_lock_is_held_for_longer_than_it_takes_to_expire(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "EXPIRY", 3.0)
     monkeypatch.setattr(lock, "PATIENCE", 6.0)
