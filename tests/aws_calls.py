@@ -1,4 +1,7 @@
-"""Which actions of IAM the requests to an AWS on loopback were, as AWS's Service Authorization Reference names them."""
+"""What AWS says of requests: by its own description of them, and which actions of IAM those to loopback were.
+
+Actions are called as in AWS's Service Authorization Reference.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import botocore.session
+from botocore.validate import ParamValidator
+
 _lock = threading.Lock()
 SERVICES = {"AWSGlue": "glue", "secretsmanager": "secretsmanager"}
+
+
+def refusal(service: str, operation: str, request: dict[str, Any]) -> str:
+    """What AWS's description of an operation has against a request; nothing when it is right."""
+    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    report: str = ParamValidator().validate(request, shape).generate_report()
+    return report
 
 
 def recording(app: Callable[..., Iterable[bytes]], file: Path) -> Callable[..., Iterable[bytes]]:

@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +37,7 @@ from schemahub_lib.pipeline.landed import batches, layout_of, objects
 from schemahub_lib.tables import lock
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import read_state
-from tests.conftest import AWS
+from tests.conftest import aws_server
 from tests.e2e.support import ROOT, environment, keys
 from tests.e2e.tape import TapeServer, with_holes
 from tests.e2e.unified_races import Fleet, Race, Tally, fleet, place
@@ -282,17 +281,6 @@ def until(kills: int, results: Iterator[Result]) -> Iterator[Result]:
         yield result
 
 
-@contextmanager
-def _aws_server() -> Iterator[dict[str, str]]:
-    command = [sys.executable, "-m", "tests.aws_server"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield AWS | {"AWS_ENDPOINT_URL": server.stdout.readline().strip()}
-        finally:
-            server.terminate()
-
-
 RACING_PROFILES = ("local", "glue")
 PATIENCES = (0.0, 5.0, lock.PATIENCE)
 KILLS_A_ROUND = 10
@@ -343,7 +331,7 @@ def main() -> None:
         command.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     started, made = time.monotonic(), 0
-    with tempfile.TemporaryDirectory() as folder, _aws_server() as aws:
+    with tempfile.TemporaryDirectory() as folder, aws_server() as aws:
         if chosen.command != "kills":
             race_on(chosen.wanted, chosen.seed, aws, Path(folder), killing=chosen.command == "unified-kills")
             return

@@ -14,7 +14,6 @@ import botocore.session
 import click
 import jsonschema
 import pytest
-from botocore.validate import ParamValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -22,6 +21,7 @@ from schemahub_lib import glue
 from schemahub_lib.commands.base import main_group
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
+from tests.aws_calls import refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS: dict[str, Any] = json.loads((ROOT / "glue_job_params.json").read_text())
@@ -123,7 +123,7 @@ def test_glue_would_accept_the_job(name: str) -> None:
         "MaxRetries": job["max_retries"],
         "ExecutionProperty": {"MaxConcurrentRuns": job["max_concurrent_runs"]},
     }
-    assert told_by_glue("CreateJob", request) == ""
+    assert refusal("glue", "CreateJob", request) == ""
 
 
 @pytest.mark.parametrize("name", sorted(name for name, job in PARAMS["jobs"].items() if job["schedule"]))
@@ -136,7 +136,7 @@ def test_glue_would_accept_its_trigger(name: str) -> None:
         "Actions": [{"JobName": name, "Arguments": job["arguments"], "Timeout": job.get("timeout_minutes", 60)}],
         "StartOnCreation": True,
     }
-    assert told_by_glue("CreateTrigger", request) == ""
+    assert refusal("glue", "CreateTrigger", request) == ""
 
 
 @pytest.mark.parametrize("name", sorted(PARAMS["jobs"]))
@@ -149,18 +149,11 @@ def test_glue_would_accept_its_start(name: str) -> None:
         "WorkerType": job["worker_type"],
         "NumberOfWorkers": job["number_of_workers"],
     }
-    assert told_by_glue("StartJobRun", request) == ""
-
-
-def told_by_glue(operation: str, request: dict[str, Any]) -> str:
-    """What AWS's own description of an operation has against a request; nothing when it is right."""
-    shape = botocore.session.get_session().get_service_model("glue").operation_model(operation).input_shape
-    report: str = ParamValidator().validate(request, shape).generate_report()
-    return report
+    assert refusal("glue", "StartJobRun", request) == ""
 
 
 def test_glue_would_not_accept_everything() -> None:
-    assert "Invalid type for parameter Timeout" in told_by_glue("StartJobRun", {"JobName": "x", "Timeout": "60"})
+    assert "Invalid type for parameter Timeout" in refusal("glue", "StartJobRun", {"JobName": "x", "Timeout": "60"})
 
 
 def test_the_parameter_file_is_as_its_schema_has_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -75,6 +76,7 @@ def load_figures() -> dict[str, Figure]:
     }
 
 
+@cache
 def _read(name: str) -> Any:
     import yaml
 

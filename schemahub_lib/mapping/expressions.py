@@ -20,7 +20,7 @@ from sqlglot.parsers.spark import SparkParser
 from schemahub_lib.mapping.functions import FUNCTIONS, Type, refuse
 from schemahub_lib.mapping.meanings import misfit_of_expression, misread
 from schemahub_lib.mapping.nodes import nearest
-from schemahub_lib.mapping.sql import try_cast
+from schemahub_lib.mapping.sql import UNSTORABLE, try_cast
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.mapping.types import may_cast, type_of
 from schemahub_lib.schemas import Column, SqlType, Table
@@ -48,7 +48,6 @@ _FITTING: dict[SqlType, tuple[Type, ...]] = {
     "DECIMAL(38, 18)": ("DOUBLE", "DECIMAL", "BIGINT", "INT"),
 }
 _TOO_DEEP = f"an expression is nested too deeply, {DEEPEST} levels are the most"
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _HALF_A_PAIR = re.compile(
     r"(?<!\\)(\\\\)*\\(u|U0000)[dD][89a-fA-F]"
 )  # as an escape, which sqlglot reads as a question mark
@@ -95,7 +94,7 @@ def over(tree: exp.Expr, table: str) -> exp.Expr:
 def _parse(text: str, source: Table) -> exp.Expr:
     if len(text) > LONGEST:
         refuse(f"an expression of {len(text)} characters is too long, {LONGEST} are the most")
-    if _UNSTORABLE.search(text) or _HALF_A_PAIR.search(text):
+    if UNSTORABLE.search(text) or _HALF_A_PAIR.search(text):
         _refuse_text()
     try:
         tree = sqlglot.parse_one(text, read=_Calls)
@@ -104,7 +103,7 @@ def _parse(text: str, source: Table) -> exp.Expr:
         for node in tree.walk():
             node.pop_comments()
         for literal in tree.find_all(exp.Literal):  # first: what is said of others shows them
-            if _UNSTORABLE.search(literal.name):
+            if UNSTORABLE.search(literal.name):
                 _refuse_text()
         for node in tree.walk():
             _check(node, source)

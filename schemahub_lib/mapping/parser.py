@@ -23,6 +23,7 @@ from schemahub_lib.mapping.spec import (
     MappingSpec,
     default_rules,
 )
+from schemahub_lib.mapping.sql import UNSTORABLE
 from schemahub_lib.mapping.transforms import TRANSFORMS, Transform
 from schemahub_lib.schemas import TARGETS, Column, SqlType, Table
 
@@ -371,11 +372,9 @@ def _never_right(column: Column, value: object) -> str:
         return f"cannot be {value!r}{nearest(str(value), column.allowed)}"
     if column.positive and isinstance(value, int | float) and value <= 0:
         return f"must be above zero, not {value}"
-    return "must not be empty" if value == "" else "holds a character that no table can" if _unwritable(value) else ""
-
-
-def _unwritable(value: object) -> bool:
-    return isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        return "holds a character that no table can"
+    return "must not be empty" if value == "" else ""
 
 
 def _may_be_constant(column: Column, target: Table) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -27,7 +27,7 @@ def load_mappings(
     folder are left out. Raises MappingError with the problems of all files, UsageError when the location cannot be
     read or is empty.
     """
-    specs, problems = _parsed(location, raw_tables, targets)
+    specs, problems = _parsed(location, _files(location, _is_mapping), raw_tables, targets)
     if problems:
         raise MappingError(problems)
     specs.sort(key=lambda spec: (spec.target_table, spec.source))
@@ -42,34 +42,39 @@ def validate(location: str | None, raw_tables: Mapping[str, Table], exchanges: S
 
     Raises MappingError with all problems, UsageError.
     """
-    _, problems = _parsed(location, raw_tables, TARGETS)
-    texts = dict(_files(location, _is_test))
-    for file, content in _files(location, _is_mapping):
+    files = dict(_files(location, lambda name: name == SYMBOLS or _is_mapping(name) or _is_test(name)))
+    mappings = {file: content for file, content in files.items() if _is_mapping(file.rpartition("/")[2])}
+    _, problems = _parsed(location, mappings.items(), raw_tables, TARGETS)
+    for file, content in mappings.items():
         source, target = tables_named(content.decode(errors="replace"))
         raw, unified, examples = raw_tables.get(source), TARGETS.get(target), _examples_of(file)
-        if examples in texts and raw is not None and unified is not None:
+        if examples in files and raw is not None and unified is not None:
             with _noted(problems):
-                parse_examples(_decode(texts[examples], examples), examples, raw, unified)
+                parse_examples(_decode(files[examples], examples), examples, raw, unified)
     with _noted(problems):
         load_symbols(location, exchanges)
-    names = [file for file, _ in _files(location, lambda name: name == SYMBOLS or _is_mapping(name) or _is_test(name))]
-    tested = {_examples_of(file) for file in names if not _is_test(file)}
-    strays = [file for file in names if _is_test(file) and file not in tested]
+    strays = [file for file in files if _is_test(file) and file not in set(map(_examples_of, mappings))]
     problems += [
         Problem(file, 0, 0, f"no mapping has this file: examples are in <mapping>{EXAMPLES}") for file in strays
     ]
     if problems:
         raise MappingError(problems)
-    return names
+    return list(files)
 
 
 def _parsed(
-    location: str | None, raw_tables: Mapping[str, Table], targets: Mapping[str, Table]
+    location: str | None,
+    files: Iterable[tuple[str, bytes]],
+    raw_tables: Mapping[str, Table],
+    targets: Mapping[str, Table],
 ) -> tuple[list[MappingSpec], list[Problem]]:
-    """The mappings that can be read, and what is wrong with the others. Raises UsageError where there is none."""
+    """The mappings that can be read of the files at `location`, and what is wrong with the others.
+
+    Raises UsageError where there is none.
+    """
     specs: list[MappingSpec] = []
     problems: list[Problem] = []
-    for file, content in _files(location, _is_mapping):
+    for file, content in files:
         try:
             spec = parse_mapping(_decode(content, file), file, raw_tables, targets)
         except MappingError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,10 @@ from schemahub_lib.schemas import Column
 TIME_RESOLUTION = timedelta(seconds=1)
 
 _KEYS = "k"  # a table alias
+
+
+# Text that holds one of these cannot be stored: NUL, and halves of surrogate pairs.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def to_sql(statement: exp.Expr) -> str:

@@ -92,11 +92,9 @@ def unify(
     table = TARGETS[target]
     report = Report(run_id, "unify", target)
     raw = heads(lake, specs)
-    mapped = {
-        spec.source for several in load_mappings(lake.settings.mappings, raw_tables()).values() for spec in several
-    }
-    for name in raw_tables().keys() - mapped:
-        if lake.find(name) is not None:
+    if others := [name for name in raw_tables().keys() - {spec.source for spec in specs} if lake.find(name)]:
+        loaded = load_mappings(lake.settings.mappings, raw_tables())
+        for name in set(others) - {spec.source for several in loaded.values() for spec in several}:
             log.warning("%s has no mapping in %s, so its rows are not unified", name, lake.settings.mappings or "use")
     if not raw:
         log.warning("there is no raw table in %s yet: run `ingest` first", lake.settings.warehouse)

@@ -7,10 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore.validate import ParamValidator
-
 from schemahub_lib.job_params import read_job_params
+from tests.aws_calls import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 EMR = ROOT / "infra" / "emr"
@@ -18,12 +16,6 @@ PIPELINE = read_job_params(ROOT / "glue_job_params.json")["pipeline"]
 DEFAULTS: dict[str, str] = json.loads((ROOT / "glue_job_params.json").read_text())["defaults"]["arguments"]
 STEP = json.loads((EMR / "step.json").read_text())[0]
 SERVERLESS: dict[str, Any] = json.loads((EMR / "serverless.json").read_text())
-
-
-def told(service: str, operation: str, request: dict[str, Any]) -> str:
-    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
-    report: str = ParamValidator().validate(request, shape).generate_report()
-    return report
 
 
 def pairs(words: list[str]) -> list[tuple[str, str]]:
@@ -41,7 +33,7 @@ def assert_as_on_glue(submit: list[tuple[str, str]], script: str, arguments: lis
 
 
 def test_the_step_is_one_that_emr_takes_and_starts_the_pipeline_as_glue_does() -> None:
-    assert told("emr", "AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [STEP]}) == ""
+    assert refusal("emr", "AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [STEP]}) == ""
     command, *words = STEP["HadoopJarStep"]["Args"]
     script = next(place for place, word in enumerate(words) if word.endswith(".py"))
     assert command == "spark-submit"
@@ -54,14 +46,14 @@ def test_the_run_is_one_that_emr_serverless_takes_and_starts_the_pipeline_as_glu
         "executionRoleArn": "arn:aws:iam::123456789012:role/x",
         "clientToken": "t",
     }
-    assert told("emr-serverless", "StartJobRun", request) == ""
+    assert refusal("emr-serverless", "StartJobRun", request) == ""
     submit = SERVERLESS["jobDriver"]["sparkSubmit"]
     words = shlex.split(submit["sparkSubmitParameters"])
     assert_as_on_glue(pairs(words), submit["entryPoint"], pairs(submit["entryPointArguments"]))
 
 
 def test_what_emr_does_not_take_is_told() -> None:
-    assert 'Missing required parameter in Steps[0].HadoopJarStep: "Jar"' in told(
+    assert 'Missing required parameter in Steps[0].HadoopJarStep: "Jar"' in refusal(
         "emr", "AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [{"Name": "x", "HadoopJarStep": {}}]}
     )
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from schemahub_lib.errors import AuditFailed, SchemaHubError
+from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.increments import read_increment, reading
 from schemahub_lib.schemas import QUARANTINE, TRADES_UNIFIED
 from schemahub_lib.tables.publish import Outdated
@@ -265,3 +266,13 @@ def test_filters_defaults_and_expressions_are_applied(world: World, caplog: pyte
     world.mapping("\nfilters:\n  - price > 1e12\n")
     assert (world.unify().rows, world.unify().rows) == (0, 0)
     assert "raw_coinbase_trades: its mapping's filters leave out all 2 rows" in caplog.text
+
+
+def test_a_raw_table_that_no_mapping_reads_is_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.lake.ensure(EXCHANGES["kraken"].raw_table)
+    world.append(*trades([1]))
+    world.unify()
+    assert "has no mapping" not in caplog.text  # a mapping that this run leaves out is one all the same
+    world.mapping()
+    world.unify()
+    assert f"raw_kraken_trades has no mapping in {world.lake.settings.mappings}" in caplog.text
