@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NoReturn
 
 import click
 
+from schemahub_lib.aws import refusal
 from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to the group
     drift,
     estimate,
@@ -23,7 +25,7 @@ from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to t
     tables,
 )
 from schemahub_lib.commands.base import FAULT_EXIT, main_group
-from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
+from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError, sentence
 from schemahub_lib.logs import set_up_logging
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. A SIGTERM ends it as Ctrl-C does."""
     words = sys.argv[1:] if argv is None else argv
     verbose = "-v" in words or "--verbose" in words
-    in_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
+    in_json = logs_in_json(words)
     if in_json:
         set_up_logging("json")  # for a command line that is refused before its command does so
     if region := os.environ.get("AWS_REGION"):
@@ -48,17 +50,20 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         log.error("stopped") if in_json else click.echo("stopped", err=True)
         return Interrupted.exit_code
-    except SchemaHubError as error:
-        _tell(str(error), in_json=in_json, trace=verbose)
-        return error.exit_code
     except Exception as error:  # noqa: BLE001 - a bug or a broken machine: people get a sentence first
-        _tell(f"{type(error).__name__}: {error}", in_json=in_json, trace=verbose or in_json)
-        if not (verbose or in_json):
+        foreseen = isinstance(error, SchemaHubError) or refusal(error) is not None
+        _tell(sentence(error), in_json=in_json, trace=verbose or (in_json and not foreseen))
+        if not (foreseen or verbose or in_json):
             click.echo("Run it again with -v for the traceback.", err=True)
-        return FAULT_EXIT
+        return error.exit_code if isinstance(error, SchemaHubError) else FAULT_EXIT
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0
+
+
+def logs_in_json(words: Sequence[str]) -> bool:
+    """Whether a command line asks for it: known before the command line is understood."""
+    return "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
 
 
 def _tell(message: str, *, in_json: bool, trace: bool) -> None:

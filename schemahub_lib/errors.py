@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from schemahub_lib import aws
+
 
 class SchemaHubError(Exception):
     exit_code = 1
@@ -31,6 +33,13 @@ class SchemaHubError(Exception):
 def words(error: BaseException) -> str:
     """What an error says, without the number and the path that Python puts around what the system says."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def sentence(error: BaseException) -> str:
+    """One sentence for an error of any kind: ours as it is, a refusal of AWS's with what to do, else with its type."""
+    if isinstance(error, SchemaHubError):
+        return str(error) or type(error).__name__
+    return aws.refusal(error) or f"{type(error).__name__}: {error}"
 
 
 class UsageError(SchemaHubError):

@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Sequence
 
-from schemahub_lib.cli import main
+from schemahub_lib.cli import logs_in_json, main
 from schemahub_lib.commands.base import PARTIAL_EXIT
 from schemahub_lib.errors import UsageError
+from schemahub_lib.logs import set_up_logging
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
     try:
         arguments, variables, fail_on_partial = _translate(argv)
     except UsageError as error:
+        set_up_logging("json" if logs_in_json(argv) else "text")
         log.error("%s", error)
         return error.exit_code
     os.environ.update(variables)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import UsageError, sentence
 from schemahub_lib.http.messages import Credentials
 
 FIELDS = ("key", "secret", "passphrase")
@@ -44,7 +44,7 @@ def _aws_secret(secret_id: str, source: str) -> Mapping[str, object]:
     try:
         text = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
     except (BotoCoreError, ClientError) as error:
-        raise UsageError(f"{source} cannot be read: {error}") from error
+        raise UsageError(f"{source} cannot be read: {sentence(error)}") from error
     except KeyError:
         raise UsageError(f"{source} is binary; it should be a JSON object with key, secret and passphrase") from None
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
+from schemahub_lib.aws import boto_reason
 from schemahub_lib.errors import Conflict, StoreError, UsageError
 from schemahub_lib.landing.store import Entry, Sink, Stored, corrupt_name
 
@@ -21,25 +21,6 @@ CHECKSUM = "CRC32"
 READ_TRIES = 4  # connections that may break while one piece is read
 WRITER = "schemahub-write"  # metadata that tells a writer its own object
 
-_CREDENTIALS = "renew or correct the AWS credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions)"
-_REMEDIES = {
-    "NoSuchBucket": "create the bucket, or correct --s3-bucket",
-    "NoSuchKey": "has it been deleted meanwhile?",
-    "404": "has it been deleted meanwhile? does the bucket exist?",
-    "PreconditionFailed": "it was replaced meanwhile: run again",
-    "AccessDenied": "let these credentials read, list, write and delete there, or use others",
-    "403": "let these credentials read, list, write and delete there, or use others",
-    "ExpiredToken": _CREDENTIALS,
-    "ExpiredTokenException": _CREDENTIALS,
-    "InvalidAccessKeyId": _CREDENTIALS,
-    "InvalidToken": _CREDENTIALS,
-    "SignatureDoesNotMatch": _CREDENTIALS,
-    "RequestTimeTooSkewed": "set this machine's clock",
-    "PermanentRedirect": "set AWS_REGION to the bucket's region",
-    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
-    "SlowDown": "the bucket is busy: run again later",
-    "NoSuchUpload": "somebody aborted the upload: run again",
-}
 _LOST = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409")
 
 
@@ -139,30 +120,12 @@ class S3Store:
     @contextmanager
     def clear_errors(self, verb: str, key: str) -> Iterator[None]:
         """Raise an error of boto3 as a StoreError that says what to do."""
-        from botocore import exceptions
-
-        where = f"cannot {verb} {self.uri}/{key}".rstrip("/")
         try:
             yield
-        except exceptions.ClientError as error:
-            told = error.response["Error"]
-            code = told.get("Code", "")
-            remedy = _REMEDIES.get(code, "run again later")
-            raise StoreError(f"{where}: {told.get('Message') or 'refused'} ({code}); {remedy}") from error
-        except (
-            exceptions.NoCredentialsError,
-            exceptions.PartialCredentialsError,
-            exceptions.CredentialRetrievalError,
-            exceptions.ProfileNotFound,
-            exceptions.SSOError,
-            exceptions.TokenRetrievalError,
-        ) as error:
-            raise StoreError(f"{where}: {error}; {_CREDENTIALS}") from error
-        except (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
-            told = re.sub(r"//[^/@\s]*@", "//***@", str(error))
-            raise StoreError(f"{where}: {told}; see to the network and AWS_ENDPOINT_URL, then run again") from error
-        except exceptions.BotoCoreError as error:
-            raise StoreError(f"{where}: {error}; see to the AWS settings, then run again") from error
+        except Exception as error:
+            if reason := boto_reason(error):
+                raise StoreError(f"cannot {verb} {self.uri}/{key}".rstrip("/") + f": {reason}") from error
+            raise
 
 
 class _Upload(Sink):

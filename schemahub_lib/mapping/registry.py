@@ -8,7 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from schemahub_lib.errors import MappingError, Problem, UsageError
+from schemahub_lib.errors import MappingError, Problem, UsageError, sentence
 from schemahub_lib.mapping.examples import Example, parse_examples
 from schemahub_lib.mapping.parser import parse_mapping, tables_named
 from schemahub_lib.mapping.spec import Constant, MappingSpec
@@ -207,7 +207,7 @@ def _bucket(location: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str,
             if wanted(key.removeprefix(folder)):
                 yield f"s3://{bucket}/{key}", s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except (BotoCoreError, ClientError) as error:
-        raise UsageError(f"cannot read the mappings in {location}: {error}") from error
+        raise UsageError(f"cannot read the mappings in {location}: {sentence(error)}") from error
 
 
 def _decode(content: bytes, file: str) -> str:

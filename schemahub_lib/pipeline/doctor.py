@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from schemahub_lib.errors import SchemaHubError, UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError, sentence
 from schemahub_lib.exchanges import EXCHANGES, raw_tables
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
@@ -87,9 +87,7 @@ def _catalog(lake: Lake) -> Finding:
     try:
         tables = lake.table_names()
     except Exception as error:  # noqa: BLE001 - whatever a catalog client raises is the finding
-        return Finding(
-            "fail", "catalog", f"{type(error).__name__}: {error}", "check --profile, --warehouse and AWS access"
-        )
+        return Finding("fail", "catalog", settings.warehouse, sentence(error))
     if settings.profile == "local" and not os.access(settings.warehouse, os.W_OK):
         return Finding("fail", "catalog", settings.warehouse, "the folder is not writable for this user")
     return Finding("ok", "catalog", f"{len(tables)} tables in {settings.warehouse}")
@@ -120,7 +118,7 @@ def _bucket(warehouse: str) -> Finding:
     try:
         boto3.client("s3").head_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError) as error:
-        return Finding("fail", "bucket", f"{bucket}: {error}", "create it, or check its name, region and your rights")
+        return Finding("fail", "bucket", bucket, sentence(error))
     return Finding("ok", "bucket", bucket)
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from schemahub_lib.errors import Interrupted, SchemaHubError
+from schemahub_lib.errors import Interrupted, sentence
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.messages import Rejected
@@ -188,17 +188,15 @@ class _Run:
                     break
         except Interrupted:
             log.debug("%s %s: fetching stopped", self.exchange.name, symbol)
-        except SchemaHubError as error:
-            self._failed(symbol, str(error), str(error))
         except Exception as error:  # noqa: BLE001 - a bug must not cost the other streams their run
-            message = f"{type(error).__name__}: {error}"
-            self._failed(symbol, message, f"{self.exchange.name} {symbol}: {message}")
+            self._failed(symbol, sentence(error))
         finally:
             self._hand_over(None)
 
-    def _failed(self, symbol: str, message: str, told: str) -> None:
+    def _failed(self, symbol: str, message: str) -> None:
+        where = "" if message.startswith(self.exchange.name) else f"{self.exchange.name} {symbol}: "
         failed = event("stream_failed", source=self.exchange.name, stream=symbol, run_id=self.report.run_id)
-        log.error("%s", told, exc_info=log.isEnabledFor(logging.DEBUG), extra=failed)
+        log.error("%s%s", where, message, exc_info=log.isEnabledFor(logging.DEBUG), extra=failed)
         self.report.errors[symbol] = message
 
     def _hand_over(self, arrived: _Arrived | None) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
-from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError
+from schemahub_lib.errors import Interrupted, UsageError, sentence
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
@@ -103,7 +103,7 @@ def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Repo
         report.finish("interrupted")
         raise
     except BaseException as error:
-        report.errors[report.source] = str(error) or type(error).__name__
+        report.errors[report.source] = sentence(error)
         report.finish("failed")
         raise
     finally:
@@ -142,12 +142,10 @@ def _reported(
         return report, None
     except UsageError as error:
         refusal, message = error, str(error)
-    except SchemaHubError as error:
-        refusal, message = None, str(error)
-        log.error("%s", message if message.startswith(exchange.name) else f"{exchange.name}: {message}")
     except Exception as error:  # a bug in one connector must not cost the other exchanges their run
-        refusal, message = None, f"{type(error).__name__}: {error}"
-        log.error("%s: %s", exchange.name, message, exc_info=log.isEnabledFor(logging.DEBUG))
+        refusal, message = None, sentence(error)
+        where = "" if message.startswith(exchange.name) else f"{exchange.name}: "
+        log.error("%s%s", where, message, exc_info=log.isEnabledFor(logging.DEBUG))
     report.errors[exchange.name] = message
     report.finish("partial" if report.rows else "failed")
     return report, refusal

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from schemahub_lib.config import parse_time
-from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
+from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError, sentence
 from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.publishes import Publish, head_as_of, publishes
@@ -153,7 +153,7 @@ def roll_back(lake: Lake, plan: Rollback, run_id: str) -> Report:
         report.rows = plan.return_rows - plan.vanish_rows
         report.finish("ok")
     except BaseException as error:
-        report.errors[plan.table] = str(error) or type(error).__name__
+        report.errors[plan.table] = sentence(error)
         report.finish("failed")
         raise
     finally:

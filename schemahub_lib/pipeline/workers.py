@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from schemahub_lib.errors import Interrupted, SchemaHubError
+from schemahub_lib.errors import Interrupted, sentence
 from schemahub_lib.logs import event
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,8 @@ def for_each(
             work(outcome.product, outcome)
         except Interrupted:
             outcome.status = "stopped"
-        except SchemaHubError as error:
-            outcome.status, outcome.error = "failed", str(error)
         except Exception as error:
-            outcome.status, outcome.error = "failed", f"{type(error).__name__}: {error}"
+            outcome.status, outcome.error = "failed", sentence(error)
             log.debug("%s", outcome.product, exc_info=True)
         if outcome.error:
             where = "" if outcome.product in outcome.error else f"{outcome.product}: "

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from schemahub_lib.aws import refusal
 from schemahub_lib.errors import SchemaHubError
 
 if TYPE_CHECKING:
@@ -43,4 +44,6 @@ def retrying(load: Callable[[], IcebergTable], action: Callable[[IcebergTable], 
             if attempt >= UNEXPLAINED and not isinstance(error, conflicts):
                 break
         time.sleep(random.uniform(0, 0.05 * 2**attempt))
-    raise SchemaHubError(f"{table.name()[-1]} could not be committed to ({last}); run again") from last
+    raise SchemaHubError(
+        f"{table.name()[-1]} could not be committed to: {refusal(last) or f'{last}; run again'}"
+    ) from last

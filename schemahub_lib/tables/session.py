@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from schemahub_lib.aws import refusal
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import SchemaHubError, UsageError
 
@@ -31,6 +32,11 @@ PACKAGES = {
 MACHINE_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
 
 
+# As often as pyiceberg asks. The SDK for Java would give a busy Glue up after three tries, and Iceberg takes that for a
+# branch that is not there.
+AWS_ATTEMPTS = "10"
+
+
 @contextmanager
 def spark_failures_told() -> Iterator[None]:
     """A block in which a failure of Spark's is raised as SchemaHubError, with the first line of what the JVM says."""
@@ -39,6 +45,8 @@ def spark_failures_told() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
             raise
+        if refused := refusal(error):
+            raise SchemaHubError(refused) from error
         told = str(getattr(error, "java_exception", None) or error).partition("\n")[0]
         raise SchemaHubError(f"Spark failed: {told}; with -v you see all of it") from error
 
@@ -62,6 +70,9 @@ def start_spark(settings: Settings, *, app_name: str = "schemahub") -> SparkSess
             builder = builder.config(key, value)
     on_interrupt = signal.getsignal(signal.SIGINT)
     spark = builder.getOrCreate().newSession()
+    if settings.profile != "local":
+        jvm: Any = spark._jvm
+        jvm.System.setProperty("aws.maxAttempts", AWS_ATTEMPTS)
     if threading.current_thread() is threading.main_thread():
         # PySpark's own cancels the jobs over the connection that is being read, and fails more often than not.
         signal.signal(signal.SIGINT, on_interrupt)

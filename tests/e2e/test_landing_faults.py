@@ -21,8 +21,8 @@ from schemahub_lib.http.messages import RateLimit
 from schemahub_lib.landing.claim import claim
 from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.pipeline import land_history, land_new, landing
+from tests.e2e.aws_proxy import error, refusing
 from tests.e2e.conftest import Outcome
-from tests.e2e.s3_proxy import error, refusing
 from tests.e2e.tape import Asked, TapeServer, with_holes
 from tests.soak import PREFIX, PRODUCT, Place, assert_exact, begin, bucket, finish, landed
 
@@ -194,7 +194,7 @@ def test_s3_that_is_slow_and_busy_costs_no_trade(
     ("status", "code", "remedy"),
     [
         (400, "ExpiredToken", "renew or correct the AWS credentials"),
-        (403, "AccessDenied", "let these credentials read, list, write and delete there"),
+        (403, "AccessDenied", "let these credentials do that there"),
     ],
 )
 @pytest.mark.parametrize("command", [(*BACKFILL, "--checkpoint-s3"), (*INGEST, "--limit", "100")], ids=lambda c: c[0])

@@ -203,7 +203,7 @@ def test_an_endpoint_that_nobody_answers_is_named(
         port = server.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    with pytest.raises(StoreError, match=rf"127.0.0.1:{port}.*; see to the network and AWS_ENDPOINT_URL"):
+    with pytest.raises(StoreError, match=rf"127.0.0.1:{port}.*; see to the network, AWS_REGION and AWS_ENDPOINT_URL"):
         S3Store("my-bucket").read("k")
 
 

@@ -1,15 +1,17 @@
-"""A loopback proxy in front of S3 that answers in its place when a test says so."""
+"""A loopback proxy in front of S3 and Glue that answers in their place when a test says so."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-# Sees method and path; the status and body sent instead, or None to ask S3.
+# Sees what is asked: of S3 method and path, of Glue who asks and the operation, such as AWSGlue.GetTable. The status
+# and body sent instead, or None to pass it on.
 Refuse = Callable[[str, str], "tuple[int, str] | None"]
 HOPS = ("connection", "transfer-encoding", "content-length", "expect")
 
@@ -17,6 +19,11 @@ HOPS = ("connection", "transfer-encoding", "content-length", "expect")
 def error(code: str, message: str = "as the test says") -> str:
     """S3's XML of an error."""
     return f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+
+
+def glue_error(code: str, message: str = "as the test says") -> tuple[int, str]:
+    """Glue's answer with an error."""
+    return 400, json.dumps({"__type": code, "Message": message})
 
 
 @contextmanager
@@ -29,10 +36,12 @@ def refusing(upstream: str, refuse: Refuse) -> Iterator[str]:
 
         def _answer(self) -> None:
             body = self._body()
-            refused = refuse(self.command, self.path)
+            operation = self.headers.get("X-Amz-Target")
+            refused = refuse(self.headers["User-Agent"], operation) if operation else refuse(self.command, self.path)
             if refused is not None:
                 status, text = refused
-                return self._send(status, {"Content-Type": "application/xml"}, text.encode())
+                kind = "application/x-amz-json-1.1" if operation else "application/xml"
+                return self._send(status, {"Content-Type": kind}, text.encode())
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOPS}
             asked = http.client.HTTPConnection(target, timeout=30)
             asked.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
@@ -65,7 +74,11 @@ def refusing(upstream: str, refuse: Refuse) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of clients that hang up, as Java's do."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
