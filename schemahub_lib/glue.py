@@ -24,6 +24,7 @@ GLUE_ARGUMENTS = frozenset(
         "custom-logGroup-prefix custom-logStream-prefix"
     ).split()
 )
+VARIABLES = ("SCHEMAHUB_", "OPENLINEAGE_")
 _FLAGS = frozenset(
     (
         "no-payload dry-run quiet json verbose fail-on-partial resume checkpoint-s3 gaps distributed skip-checkpoint "
@@ -35,7 +36,8 @@ _FLAGS = frozenset(
 def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
     """Run a command line command with a job's arguments; returns the exit status.
 
-    `--SCHEMAHUB_DATABASE x` sets that variable, as Glue lets nobody set a job's environment.
+    `--SCHEMAHUB_DATABASE x` sets that variable, and `--OPENLINEAGE_URL x` that, as Glue lets nobody set a job's
+    environment.
     A partial run counts as success, so that one delisted product does not stop the schedule, unless
     `--fail-on-partial` says otherwise. What failed is in the log and in `schemahub_runs`.
     """
@@ -55,7 +57,7 @@ def run_job(command: Sequence[str], argv: Sequence[str]) -> int:
 
 def _translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str], bool]:
     """Glue's `--key value` pairs as command line options: Glue's own left out, `--flag true` made a bare flag. Beside
-    them the SCHEMAHUB_* variables, and whether partial runs fail."""
+    them the variables to set, and whether partial runs fail."""
     arguments: list[str] = []
     variables: dict[str, str] = {}
     fail_on_partial = False
@@ -80,7 +82,7 @@ def _translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str], bool]:
                 arguments.append(f"--{name}")
         elif not has_value:
             raise UsageError(f"--{key} needs a value")
-        elif key.startswith("SCHEMAHUB_"):
+        elif key.startswith(VARIABLES):
             variables[key] = value
         else:
             arguments += [f"--{name}", value]

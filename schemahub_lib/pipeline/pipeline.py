@@ -70,7 +70,8 @@ def run_unify(
     """Unify and record the run; a failure is recorded and raised. A dry run leaves no trace."""
     if dry_run:
         return unify(lake, target, specs, run_id, progress, dry_run=True)
-    return _recorded(lake, Report(run_id, "unify", target), lambda: unify(lake, target, specs, run_id, progress))
+    report = Report(run_id, "unify", target)
+    return _recorded(lake, report, specs, lambda: unify(lake, target, specs, run_id, progress))
 
 
 def run_restate(
@@ -87,15 +88,16 @@ def run_restate(
     if dry_run:
         return restate(lake, target, specs, region, run_id, progress, dry_run=True)
     report = Report(run_id, "restate", target)
-    return _recorded(lake, report, lambda: restate(lake, target, specs, region, run_id, progress))
+    return _recorded(lake, report, specs, lambda: restate(lake, target, specs, region, run_id, progress))
 
 
 def run_refresh(lake: Lake, target: str, specs: Sequence[MappingSpec], run_id: str, progress: Progress) -> Report:
     """Rebuild all and record the run, as `run_unify` does."""
-    return _recorded(lake, Report(run_id, "refresh", target), lambda: refresh(lake, target, specs, run_id, progress))
+    report = Report(run_id, "refresh", target)
+    return _recorded(lake, report, specs, lambda: refresh(lake, target, specs, run_id, progress))
 
 
-def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Report:
+def _recorded(lake: Lake, report: Report, specs: Sequence[MappingSpec], publish: Callable[[], Report]) -> Report:
     """`report` stands for a run that fails."""
     try:
         report = publish()
@@ -107,7 +109,7 @@ def _recorded(lake: Lake, report: Report, publish: Callable[[], Report]) -> Repo
         report.finish("failed")
         raise
     finally:
-        record(lake, [report])
+        record(lake, [report], specs)
     return report
 
 

@@ -15,7 +15,8 @@ from schemahub_lib.config import Settings
 from schemahub_lib.errors import Interrupted, UsageError, words
 from schemahub_lib.http.stats import BreakerState, Stats
 from schemahub_lib.logs import event
-from schemahub_lib.pipeline import workers
+from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.pipeline import lineage, workers
 from schemahub_lib.pipeline.workers import Outcome, overall
 from schemahub_lib.quality.audits import Finding
 from schemahub_lib.schemas import RUNS
@@ -104,11 +105,12 @@ METRICS = {
 NAMESPACE, DIMENSIONS = "SchemaHub", ("Database", "Job", "Source")
 
 
-def record(lake: Lake, reports: Sequence[Report]) -> None:
-    """Append the runs to the ledger, and tell of them."""
+def record(lake: Lake, reports: Sequence[Report], specs: Sequence[MappingSpec] = ()) -> None:
+    """Append the runs to the ledger, and tell of them. Unifying ones went by `specs`."""
     for report in reports:
         tell(report, lake.settings)
     lake.append(RUNS, [report.as_row() for report in reports])
+    lineage.emit(lake, reports, specs)
 
 
 def tell(report: Report, settings: Settings) -> None:
