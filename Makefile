@@ -45,7 +45,7 @@ $(VENV)/.infra: infra/requirements.txt | $(BIN)/python
 	$(VENV)/infra/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: demo dev test test-aws quick check infra coverage bench soak package lock provider-schema clean
+.PHONY: demo dev test test-aws quick check infra coverage bench soak package wheels lock provider-schema clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
@@ -91,6 +91,15 @@ package: $(BIN)/python ## dist/schemahub_lib.zip, for --extra-py-files and --py-
 	rm -rf build dist/schemahub_lib.zip && mkdir -p dist
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
 	cp build/wheel/schemahub-*.whl dist/schemahub_lib.zip
+
+# For Glue 5: Python 3.11 on Amazon Linux 2023, whose glibc is 2.34.
+wheels: $(BIN)/python ## dist/schemahub.gluewheels.zip: the jobs' modules, for a Glue that is to ask PyPI for nothing
+	rm -rf build/wheels dist/schemahub.gluewheels.zip && mkdir -p dist
+	$(BIN)/pip download --quiet --disable-pip-version-check --dest build/wheels --only-binary :all: --python-version 3.11 \
+		--platform manylinux_2_34_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+		--constraint requirements.txt $$($(BIN)/python -c 'import json; \
+		print(json.load(open("glue_job_params.json"))["defaults"]["arguments"]["--additional-python-modules"].replace(",", " "))')
+	$(BIN)/python -m zipfile -c dist/schemahub.gluewheels.zip build/wheels/*
 
 COMPILE = $(BIN)/uv pip compile -q --python-version 3.11 --no-emit-index-url --no-header
 lock: dev ## requirements*.txt from setup.py, and infra/requirements.txt

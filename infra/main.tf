@@ -68,6 +68,7 @@ module "jobs" {
   jobs               = local.jobs
   role_arns          = module.iam.role_arns
   settings           = local.settings
+  bundled_modules    = var.bundled_modules
   artifacts_bucket   = module.storage.buckets.artifacts.name
   key_arn            = module.storage.key_arn
   log_group_prefix   = local.log_group_prefix

@@ -30,6 +30,12 @@ variable "schedules_enabled" {
   default     = true
 }
 
+variable "bundled_modules" {
+  description = "Whether Glue installs the jobs' Python modules from what `make wheels` made, and asks PyPI for none."
+  type        = bool
+  default     = false
+}
+
 variable "exchanges_with_keys" {
   description = "Exchanges whose API key lies in Secrets Manager. Public market data needs none."
   type        = set(string)

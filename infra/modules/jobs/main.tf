@@ -2,6 +2,8 @@ locals {
   repository = "${path.module}/../../.."
   # What `make package` makes; jobs find it by --extra-py-files.
   package = "dist/schemahub_lib.zip"
+  # What `make wheels` makes, under the name by which Glue knows a zip of wheels.
+  wheels = "dist/schemahub.gluewheels.zip"
   # Glue 5 writes a script's own output, logs among it, to one group and Spark's to another.
   log_groups = { for kind in ["output", "error"] : kind => "${var.log_group_prefix}/glue/${kind}" }
 }
@@ -33,6 +35,16 @@ resource "aws_s3_object" "package" {
   kms_key_id  = var.key_arn
 }
 
+resource "aws_s3_object" "wheels" {
+  count = var.bundled_modules ? 1 : 0
+
+  bucket      = var.artifacts_bucket
+  key         = basename(local.wheels)
+  source      = "${local.repository}/${local.wheels}"
+  source_hash = filemd5("${local.repository}/${local.wheels}")
+  kms_key_id  = var.key_arn
+}
+
 resource "aws_glue_job" "this" {
   # checkov:skip=CKV_AWS_195:Buckets and log groups encrypt by themselves, and there are no bookmarks
   for_each = var.jobs
@@ -60,6 +72,11 @@ resource "aws_glue_job" "this" {
     each.value.arguments,
     { for variable, value in var.settings : "--${variable}" => value },
     { "--custom-logGroup-prefix" = "${var.log_group_prefix}/glue" },
+    {
+      for object in aws_s3_object.wheels[*] :
+      "--additional-python-modules" => "s3://${var.artifacts_bucket}/${object.key}"
+    },
+    { for object in aws_s3_object.wheels[*] : "--python-modules-installer-option" => "--no-index" },
   )
 
   depends_on = [aws_s3_object.package, aws_cloudwatch_log_group.this]

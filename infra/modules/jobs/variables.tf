@@ -28,6 +28,11 @@ variable "settings" {
   type        = map(string)
 }
 
+variable "bundled_modules" {
+  description = "Whether jobs install their Python modules from what `make wheels` made, in place of PyPI."
+  type        = bool
+}
+
 variable "artifacts_bucket" {
   description = "Name of the bucket that scripts and the library are put into."
   type        = string
