@@ -57,7 +57,8 @@ test: dev ## the whole test suite
 	$(PYTEST)
 
 test-aws: dev ## of these, the jobs by spark-submit and as a function, on AWS's APIs on loopback, and infra/
-	$(PYTEST) -q tests/e2e/test_jobs.py tests/e2e/test_land_job.py tests/infra tests/test_glue.py
+	$(PYTEST) -q tests/e2e/test_jobs.py tests/e2e/test_land_job.py tests/e2e/test_aws_faults.py tests/infra tests/test_glue.py \
+		tests/test_aws.py
 
 quick: dev ## the tests that start no JVM and no second process
 	$(PYTEST) -q -m "not spark and not slow"

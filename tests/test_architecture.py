@@ -19,7 +19,7 @@ LAYERS = (
     {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params", "aws"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline", "scaffold", "cost"},
+    {"pipeline", "scaffold", "cost", "analysis"},
     {
         *("commands", "cli", "render", "render_cost", "render_tables", "render_drift", "render_mappings"),
         *("glue", "__main__", "demo"),

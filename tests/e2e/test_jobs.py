@@ -94,6 +94,7 @@ def test_the_jobs_one_after_another_by_spark_submit(tmp_path: Path, package: Pat
     assert done.returncode == 0, done.stderr
     products = {source: PRODUCTS[source] for source in WAYS}
     assert unified(lake_at(tmp_path / "warehouse", market.urls)) == tape(market.urls, products=products)
+    assert {path.name for path in tmp_path.iterdir()} == {"hidden", "warehouse"}  # jobs write nowhere else
 
 
 def test_a_job_tells_by_its_exit_status_how_it_went(tmp_path: Path, package: Path, market: Simulator) -> None:
