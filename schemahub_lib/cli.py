@@ -17,6 +17,7 @@ from schemahub_lib.aws import refusal
 from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to the group
     drift,
     estimate,
+    events,
     jobs,
     landing,
     look,

@@ -209,4 +209,23 @@ DRIFT = Table(
     ),
     partition_by="source",
 )
-LEDGERS = (WATERMARKS, RUNS, QUARANTINE, AUDITS, PRODUCTS, DRIFT)
+EVENTS = Table(
+    "schemahub_events",
+    (
+        Column("asset", "STRING", "by its common ticker, e.g. BTC"),
+        Column("starts_at", "TIMESTAMP", "nine tenths of its movement lie between its start"),
+        Column("ends_at", "TIMESTAMP", "and its end"),
+        Column("peak_at", "TIMESTAMP", "where its busiest window begins"),
+        Column("volatility", "DOUBLE", "realised in that window, in basis points"),
+        Column("usual", "DOUBLE", "the median of all windows of the time looked at, in basis points"),
+        Column("ratio", "DOUBLE", "how many times the usual"),
+        Column(
+            "move", "DOUBLE", "from the lowest to the highest price, in basis points, at the venue where it was most"
+        ),
+        Column("trades", "BIGINT"),
+        Column("venues", "STRING", "exchanges, in capitals, separated by commas"),
+        Column("found_at", "TIMESTAMP"),
+    ),
+    partition_by="asset",
+)
+LEDGERS = (WATERMARKS, RUNS, QUARANTINE, AUDITS, PRODUCTS, DRIFT, EVENTS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemahub_lib.analysis.ticks import F64, Ticks
+from schemahub_lib.analysis.ticks import F64, I64, Ticks
 
 SPAN = 500  # milliseconds: the longest lag looked for, either way
 STEP = 1.0  # milliseconds
@@ -78,7 +78,7 @@ def lag(first: Ticks, second: Ticks) -> Lag | None:
     return Lag(whole, float(np.hypot(error, RESOLUTION)))
 
 
-def _some(time: F64, start: float, end: float) -> np.typing.NDArray[np.int64]:
+def _some(time: F64, start: float, end: float) -> I64:
     """Indices of at most `MOST` of the times between two."""
     within = np.flatnonzero((time >= start) & (time <= end))
     return within[:: -(-len(within) // MOST) or 1]

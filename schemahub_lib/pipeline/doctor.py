@@ -87,7 +87,7 @@ def _catalog(lake: Lake) -> Finding:
     try:
         tables = lake.table_names()
     except Exception as error:  # noqa: BLE001 - whatever a catalog client raises is the finding
-        return Finding("fail", "catalog", settings.warehouse, sentence(error))
+        return Finding("fail", "catalog", sentence(error), "check --profile, --warehouse and AWS access")
     if settings.profile == "local" and not os.access(settings.warehouse, os.W_OK):
         return Finding("fail", "catalog", settings.warehouse, "the folder is not writable for this user")
     return Finding("ok", "catalog", f"{len(tables)} tables in {settings.warehouse}")
@@ -118,7 +118,7 @@ def _bucket(warehouse: str) -> Finding:
     try:
         boto3.client("s3").head_bucket(Bucket=bucket)
     except (BotoCoreError, ClientError) as error:
-        return Finding("fail", "bucket", bucket, sentence(error))
+        return Finding("fail", "bucket", f"{bucket}: {error}", "create it, or check its name, region and your rights")
     return Finding("ok", "bucket", bucket)
 
 

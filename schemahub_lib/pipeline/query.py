@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def query(lake: Lake, sql: str, as_of: datetime | None = None, ref: str | None = None) -> pa.Table:
-    """Run one SELECT (DuckDB's SQL) over the tables it names; times are UTC.
+def query(
+    lake: Lake,
+    sql: str,
+    as_of: datetime | None = None,
+    ref: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> pa.Table:
+    """Run one SELECT (DuckDB's SQL) over the tables it names; times are UTC, `parameters` the values of its $names.
 
     They are read as main is, as readers of main saw them `as_of` a time, or at the branch or tag `ref`; a table that
     has no such ref is read as main is, if another one has it. Raises UsageError when it is not a single query, names a
@@ -51,7 +57,7 @@ def query(lake: Lake, sql: str, as_of: datetime | None = None, ref: str | None =
     try:
         for name, table in tables.items():
             connection.register(name, dataset(table, heads[name]))
-        return connection.sql(sql).to_arrow_table()
+        return connection.sql(sql, params=parameters).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"the query does not run: {error}") from None
     finally:

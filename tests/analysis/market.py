@@ -1,0 +1,58 @@
+"""Unified trades of simulated venues, written into a lake without fetching them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from schemahub_lib.config import Settings
+from schemahub_lib.schemas import TRADES_UNIFIED
+from schemahub_lib.simulator.listings import Listing, listings
+from schemahub_lib.simulator.market import SCENARIOS, SECOND, Market
+from schemahub_lib.simulator.tape import Tape
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.types import arrow_schema
+
+BURST = SCENARIOS["burst-2024-02-08"].burst
+VENUES = ("coinbase", "binance", "kraken")
+
+
+def lake_with(warehouse: Path, start: datetime, end: datetime, *assets: str, venues: tuple[str, ...] = VENUES) -> Lake:
+    """A lake whose `trades_unified` holds what the venues traded of these assets."""
+    lake = Lake(Settings.load(warehouse=str(warehouse), environment={}))
+    table = lake.ensure(TRADES_UNIFIED)
+    for venue in venues:
+        for listing in listings(venue):
+            if listing.asset.code in assets:
+                table.append(_trades(listing, start, end))
+    return lake
+
+
+def _trades(listing: Listing, start: datetime, end: datetime) -> pa.Table:
+    tape = Tape(Market(seed=7, burst=BURST), listing)
+    found = tape.trades(*(tape.count(int(moment.timestamp()) * SECOND - 1) for moment in (start, end)))
+    count = len(found.id)
+    time = pa.array(found.time_ns // 1000, pa.timestamp("us", "UTC"))
+    columns = {
+        "exchange": pa.array([listing.venue.name.upper()] * count),
+        "symbol": pa.array([listing.symbol] * count),
+        "trade_id": pa.array(found.id).cast(pa.string()),
+        "side": pa.array(["BUY" if buy else "SELL" for buy in found.buy.tolist()]),
+        "price": pa.array(found.price / 10.0**listing.price_decimals),
+        "quantity": pa.array(found.size / 10.0**listing.lot_decimals),
+        "trade_ts": time,
+        "ingest_ts": time,
+        "canonical_symbol": pa.array([f"{listing.asset.code}-{listing.venue.quote}"] * count),
+        "base_asset": pa.array([listing.asset.code] * count),
+        "quote_asset": pa.array([listing.venue.quote] * count),
+    }
+    return pa.table(columns, schema=arrow_schema(TRADES_UNIFIED))
+
+
+def rows_of(lake: Lake, table: str) -> Iterator[dict[str, object]]:
+    found = lake.find(table)
+    assert found is not None
+    yield from found.scan().to_arrow().to_pylist()
