@@ -22,7 +22,9 @@ from schemahub_lib import glue
 from schemahub_lib.commands.base import main_group
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
+from schemahub_lib.job_params import job_params_file, read_job_params
 from tests.aws_calls import refusal
+from tests.pages import assert_declared, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS: dict[str, Any] = json.loads((ROOT / "glue_job_params.json").read_text())
@@ -105,6 +107,17 @@ def test_every_job_of_the_parameter_file_is_a_script_with_a_main(name: str) -> N
     exec(compile(script.read_text(), script, "exec"), namespace)
     assert callable(namespace["main"])
     assert "pyspark" not in sys.modules or namespace["main"].__module__ == f"job_{name}"
+
+
+def test_the_table_of_jobs_is_the_parameter_file() -> None:
+    rows = []
+    for name, job in read_job_params(job_params_file()).items():
+        own = " ".join(f"`{key} {value}`" for key, value in job["arguments"].items())
+        size = f"{job['number_of_workers']} x {job['worker_type']}"
+        starts = f"`{job['schedule']}`" if job["schedule"] else ""
+        rows.append(f"| `{name}` | {job['description']} | {starts} | {size} | {job['timeout_minutes']:,} | {own} |")
+    head = "| job | | by the clock | workers | minutes at most | arguments of its own |"
+    assert_declared("aws.md", {"jobs": table(head, rows)})
 
 
 def test_every_script_in_jobs_has_its_parameters() -> None:
