@@ -52,11 +52,13 @@ def main(argv: list[str] | None = None) -> int:
         log.error("stopped") if in_json else click.echo("stopped", err=True)
         return Interrupted.exit_code
     except Exception as error:  # noqa: BLE001 - a bug or a broken machine: people get a sentence first
-        foreseen = isinstance(error, SchemaHubError) or refusal(error) is not None
-        _tell(sentence(error), in_json=in_json, trace=verbose or (in_json and not foreseen))
+        ours = isinstance(error, SchemaHubError)
+        refused = None if ours else refusal(error)
+        foreseen = ours or refused is not None
+        _tell(refused or sentence(error), in_json=in_json, trace=verbose or (in_json and not foreseen))
         if not (foreseen or verbose or in_json):
             click.echo("Run it again with -v for the traceback.", err=True)
-        return error.exit_code if isinstance(error, SchemaHubError) else FAULT_EXIT
+        return getattr(error, "exit_code", FAULT_EXIT)
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0

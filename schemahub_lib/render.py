@@ -18,7 +18,6 @@ from schemahub_lib.exchanges.fields import place_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from schemahub_lib.analysis.events import Event
     from schemahub_lib.pipeline.doctor import Finding
     from schemahub_lib.pipeline.maintain import Upkeep
     from schemahub_lib.pipeline.plan import Plan
@@ -237,28 +236,6 @@ def show_seed_change(change: SeedChange) -> None:
 
 def show_findings(findings: Sequence[Finding]) -> None:
     show_table("", ("", "what", "found", "do"), [(f.status, f.what, f.found, f.remedy) for f in findings])
-
-
-def show_events(events: Sequence[Event]) -> None:
-    """Bursts of volatility, the most unusual first."""
-    if not events:
-        click.echo("no burst found: a lower --threshold, or a longer time by --from and --to, may")
-        return
-    numbers = ("seconds", "volatility", "times usual", "move", "trades")
-    rows = [
-        (
-            event.asset,
-            f"{event.peak_at:%Y-%m-%d %H:%M:%S}",
-            f"{(event.ends_at - event.starts_at).total_seconds():.0f}",
-            f"{event.volatility:.1f} bps",
-            f"{event.ratio:.1f}",
-            f"{event.move:.0f} bps",
-            f"{event.trades:,}",
-            event.venues.replace(",", " "),
-        )
-        for event in events
-    ]
-    show_table("", ("asset", "busiest from (UTC)", *numbers, "venues"), rows, numbers=numbers)
 
 
 def show_rows(rows: pa.Table, output: str) -> None:

@@ -21,7 +21,16 @@ LAYERS = (
     {"exchanges", "tables", "quality"},
     {"pipeline", "scaffold", "cost", "analysis"},
     {
-        *("commands", "cli", "render", "render_cost", "render_tables", "render_drift", "render_mappings"),
+        *(
+            "commands",
+            "cli",
+            "render",
+            "render_cost",
+            "render_tables",
+            "render_drift",
+            "render_mappings",
+            "render_events",
+        ),
         *("glue", "__main__", "demo"),
     },
 )

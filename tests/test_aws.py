@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import boto3
+import duckdb
+import pyarrow as pa
 import pyarrow.fs
 import pytest
 from botocore.config import Config
@@ -66,12 +68,82 @@ def test_a_bucket_that_is_not_there(aws: Mapping[str, str]) -> None:
     )
 
 
-def test_what_spark_repeats_of_its_sdk() -> None:
-    repeated = (
-        "An error occurred while calling o47.sql.\n: org.apache.spark.SparkException: Job aborted: "
-        "Task 0 in stage 3.0 failed 1 times: software.amazon.awssdk.services.s3.model.S3Exception: Access Denied "
-        "(Service: S3, Status Code: 403, Request ID: N/A) (SDK Attempt Count: 1)\n\tat software.amazon.awssdk.protocols"
+SDK = "software.amazon.awssdk.services"
+
+
+@pytest.mark.parametrize(
+    ("repeated", "told"),
+    [
+        (
+            f"{SDK}.s3.model.S3Exception: Access Denied (Service: S3, Status Code: 403, Request ID: N/A)",
+            "S3: Access Denied (403); let these credentials do that there, or use others",
+        ),
+        (
+            f"{SDK}.s3.model.S3Exception: The provided token has expired. (Service: S3, Status Code: 400, x)",
+            "S3: The provided token has expired. (expiredtoken); renew or correct the AWS credentials",
+        ),
+        (
+            f"{SDK}.s3.model.NoSuchBucketException: Gone (Service: S3, Status Code: 404, Request ID: N/A)",
+            "S3: Gone (NoSuchBucket); create the bucket, or correct its name",
+        ),
+        (
+            f"{SDK}.glue.model.AccessDeniedException: User x may not (Service: Glue, Status Code: 400, Request ID: 1)",
+            "Glue: User x may not (AccessDenied); let these credentials do that there, or use others",
+        ),
+        (
+            f"{SDK}.glue.model.GlueException: Rate exceeded (Service: Glue, Status Code: 400, Request ID: 1)",
+            "Glue: Rate exceeded (throttling); it is busy: run again later",
+        ),
+        (
+            f"{SDK}.glue.model.EntityNotFoundException: Database x not found. (Service: Glue, Status Code: 400, x)",
+            "Glue: Database x not found. (EntityNotFound); correct the name, or create it",
+        ),
+        (
+            f"{SDK}.glue.model.GlueException: Something else (Service: Glue, Status Code: 400, Request ID: 1)",
+            "Glue: Something else (Glue)",
+        ),
+    ],
+)
+def test_what_spark_repeats_of_its_sdk(repeated: str, told: str) -> None:
+    text = (
+        f"An error occurred while calling o47.sql.\n: org.apache.spark.SparkException: Job aborted: {repeated}\n\tat x"
     )
-    assert refusal(RuntimeError(repeated)) == (
-        "AWS refused what Spark asked of S3: Access Denied (403); let these credentials do that there, or use others"
+    assert (refusal(RuntimeError(text)) or "").startswith(f"AWS refused what Spark asked of {told}")
+
+
+def test_a_spark_that_finds_no_credentials() -> None:
+    text = (
+        ": software.amazon.awssdk.core.exception.SdkClientException: Unable to load credentials from the providers"
+        "\n\tat software.amazon.awssdk"
     )
+    assert refusal(RuntimeError(text)) == (
+        "AWS cannot be asked by Spark: Unable to load credentials from the providers; "
+        "see to the network and the AWS credentials"
+    )
+
+
+def test_a_query_that_s3_refuses_is_told_so_and_not_as_a_wrong_query(aws: Mapping[str, str]) -> None:
+    s3 = pyarrow.fs.S3FileSystem(
+        access_key="test",
+        secret_key="test",
+        region="us-east-1",
+        endpoint_override=aws["AWS_ENDPOINT_URL"],
+    )
+    schema = pa.schema([("x", pa.int64())])
+    rows = pa.RecordBatchReader.from_batches(schema, (s3.open_output_stream("nobody/x") for _ in range(1)))
+    connection = duckdb.connect()
+    connection.register("trades", rows)
+    with pytest.raises(duckdb.Error) as raised:
+        connection.sql("SELECT * FROM trades").to_arrow_table()
+    told = refusal(raised.value)
+    assert told is not None
+    assert "(NO_SUCH_BUCKET); create the bucket, or correct its name" in told
+    assert "Traceback" not in told
+
+
+def test_neither_user_nor_password_of_a_url_is_told() -> None:
+    text = "in bucket 'lake': AWS Error NETWORK_CONNECTION during HeadObject operation: no http://me:p@ss@127.0.0.1:9/"
+    told = refusal(OSError(text))
+    assert told is not None
+    assert "http://***@127.0.0.1:9/" in told
+    assert "ss@" not in told

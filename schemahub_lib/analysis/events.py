@@ -7,24 +7,29 @@ are averaged by their share of its trades.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemahub_lib.analysis.ticks import F64, I64
+from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64
 from schemahub_lib.errors import UsageError
 from schemahub_lib.pipeline.query import query
-from schemahub_lib.schemas import EVENTS
+from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.named import existing
 
-FEWEST_TRADES = 20  # in a burst: a few trades of a sleepy coin are none
+if TYPE_CHECKING:
+    from pyiceberg.table import Table as IcebergTable
+
+LONGEST = timedelta(days=31)
+MARGIN = 5  # windows before and after the time looked at
+FEWEST_TRADES = 20  # in a burst's busiest window: a few trades of a sleepy coin are none
 HELD = 0.9  # of a burst's squared returns lie between its start and its end
-BASIS_POINTS = 1e4
 
 # An asset's venues, and of each its seconds in order.
 _SECONDS = """
@@ -74,29 +79,41 @@ class Event:
 
 @dataclass(frozen=True)
 class _Venue:
-    """One venue's trades of an asset by seconds since the search's start."""
+    """One venue's trades of an asset by the seconds in which there were any, counted from where the search begins.
+    `returns` go from each of these seconds to the next, in basis points."""
 
     exchange: str
     second: I64
-    log_price: F64
+    returns: F64
     trades: I64
+
+    def traded(self, first: int, last: int) -> bool:
+        return bool(((self.second >= first) & (self.second <= last)).any())
+
+    def moved(self, first: int, last: int) -> float:
+        """From the lowest to the highest price, from the one before a second to that of another."""
+        within = (self.second[1:] >= first) & (self.second[1:] <= last)
+        return float(np.ptp(np.concatenate([[0.0], np.cumsum(self.returns[within])])))
 
 
 def find_events(lake: Lake, search: Search) -> list[Event]:
-    """The bursts of a time, the most unusual first. In the table they take the place of those found there before.
+    """The bursts that begin within a time, the most unusual first. In the table they take the place of those that were
+    found to begin there before.
 
-    Raises UsageError without unified trades, and for a search that cannot be.
+    Raises UsageError where there is no table of unified trades, and for a search that cannot be.
     """
     if search.window < timedelta(seconds=2) or search.threshold <= 1:
         raise UsageError("bursts are looked for in windows of at least 2 s, and above 1 times the usual")
     start, end = _period(lake, search)
-    parameters = {"start": start, "end": end, "assets": list(search.assets)}
+    # What is under way when the time begins began before it, and what begins within it may go on after it.
+    around = (start - MARGIN * search.window, end + MARGIN * search.window)
+    parameters = {"start": around[0], "end": around[1], "assets": list(search.assets)}
     rows = query(lake, _SECONDS, parameters=parameters).to_pylist()
     found = {
-        asset: list(_bursts(asset, [_venue(row, start) for row in listed], start, end, search))
+        asset: [event for event in _bursts(asset, list(listed), *around, search) if start <= event.starts_at < end]
         for asset, listed in groupby(rows, itemgetter("asset"))
     }
-    for asset in {*found, *search.assets}:
+    for asset in {*found, *(search.assets or _assets_kept(lake))}:
         _keep(lake, asset, found.get(asset, []), start, end)
     return sorted((event for events in found.values() for event in events), key=lambda event: -event.ratio)
 
@@ -104,45 +121,55 @@ def find_events(lake: Lake, search: Search) -> list[Event]:
 def _period(lake: Lake, search: Search) -> tuple[datetime, datetime]:
     end = search.end
     if end is None:
-        (newest,) = query(lake, "SELECT max(trade_ts) AS newest FROM trades_unified").to_pylist()
-        if newest["newest"] is None:
+        newest = _newest(existing(lake, TRADES_UNIFIED.name))
+        if newest is None:
             raise UsageError("trades_unified is empty: run the pipeline first")
-        end = newest["newest"] + timedelta(microseconds=1)
-    start = search.start or end - timedelta(days=1)
+        end = newest + timedelta(microseconds=1)
+    start = (search.start or end - timedelta(days=1)).replace(microsecond=0)
     if start >= end:
         raise UsageError(f"there is no trade from {start:%Y-%m-%dT%H:%M:%SZ} on")
-    return start.replace(microsecond=0), end
+    if end - start > LONGEST:
+        raise UsageError(f"bursts are looked for in {LONGEST.days} days at a time")
+    return start, end
 
 
-def _venue(row: dict[str, Any], start: datetime) -> _Venue:
-    second = np.asarray(row["seconds"], dtype=np.int64) - int(start.timestamp())
-    return _Venue(row["exchange"], second, np.asarray(row["log_prices"]), np.asarray(row["trades"], dtype=np.int64))
+def _newest(table: IcebergTable) -> datetime | None:
+    """The time of the newest trade, as the table's manifests tell it."""
+    from pyiceberg.conversions import from_bytes
+
+    field = table.schema().find_field("trade_ts")
+    kind: Any = field.field_type
+    highs = [(task.file.upper_bounds or {}).get(field.field_id) for task in table.scan().plan_files()]
+    times: list[Any] = [from_bytes(kind, high) for high in highs if high is not None]
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=max(times)) if times else None
 
 
-def _bursts(asset: str, venues: Sequence[_Venue], start: datetime, end: datetime, search: Search) -> Iterator[Event]:
+def _bursts(
+    asset: str, rows: Sequence[Mapping[str, Any]], start: datetime, end: datetime, search: Search
+) -> Iterator[Event]:
     length = int((end - start).total_seconds()) + 1
-    window = min(int(search.window.total_seconds()), length)
+    window = int(search.window.total_seconds())
+    venues = [_venue(row, start, window) for row in rows]
     squares, trades = np.zeros(length), np.zeros(length, dtype=np.int64)
     for venue in venues:
         trades[venue.second] += venue.trades
     total = trades.sum()
     for venue in venues:
-        # A return over a longer silence is no movement within a window.
-        near = np.flatnonzero(np.diff(venue.second) < window)
-        returns = np.diff(venue.log_price)[near] * BASIS_POINTS
-        squares[venue.second[near + 1]] += returns**2 * (venue.trades.sum() / total)
-    volatility = np.sqrt(_sums(squares, window))  # of the window that begins at each second
-    usual = float(np.median(volatility[_sums(trades, window) > 0]))
-    unusual = np.flatnonzero((volatility >= search.threshold * usual) & (usual > 0))
-    if not len(unusual):
+        squares[venue.second[1:]] += venue.returns**2 * (venue.trades.sum() / total)
+    volatility, count = (
+        np.sqrt(_sums(squares, window)),
+        _sums(trades, window),
+    )  # of the window that begins at each second
+    moving = volatility[volatility > 0]
+    if not len(moving):
         return
-    for run in np.split(unusual, np.flatnonzero(np.diff(unusual) > window) + 1):
+    usual = float(np.median(moving))
+    unusual = np.flatnonzero(volatility >= search.threshold * usual)
+    for run in np.split(unusual, np.flatnonzero(np.diff(unusual) > window) + 1) if len(unusual) else ():
         peak = int(run[volatility[run].argmax()])
-        first, last = _held(squares, int(run[0]), int(run[-1]) + window)
-        count = int(trades[first : last + 1].sum())
-        if count < FEWEST_TRADES:
+        if count[peak] < FEWEST_TRADES:
             continue
-        within = [(venue, (venue.second >= first) & (venue.second <= last)) for venue in venues]
+        first, last = _held(squares, int(run[0]), int(run[-1]) + window)
         yield Event(
             asset,
             starts_at=start + timedelta(seconds=first),
@@ -151,16 +178,24 @@ def _bursts(asset: str, venues: Sequence[_Venue], start: datetime, end: datetime
             volatility=float(volatility[peak]),
             usual=usual,
             ratio=float(volatility[peak] / usual),
-            move=max(float(np.ptp(v.log_price[inside])) for v, inside in within if inside.any()) * BASIS_POINTS,
-            trades=count,
-            venues=",".join(sorted({venue.exchange for venue, inside in within if inside.any()})),
+            move=max(venue.moved(first, last) for venue in venues),
+            trades=int(trades[first : last + 1].sum()),
+            venues=",".join(sorted({venue.exchange for venue in venues if venue.traded(first, last)})),
         )
+
+
+def _venue(row: Mapping[str, Any], start: datetime, window: int) -> _Venue:
+    second = np.asarray(row["seconds"], dtype=np.int64) - int(start.timestamp())
+    returns = np.diff(np.asarray(row["log_prices"])) * BASIS_POINTS
+    returns[np.diff(second) >= window] = 0.0  # what changed over a longer silence did not move within a window
+    return _Venue(row["exchange"], second, returns, np.asarray(row["trades"], dtype=np.int64))
 
 
 def _sums(values: F64 | I64, window: int) -> F64:
     """The sum of each `window` values that follow each other, by the first of them."""
-    until: F64 = np.concatenate([[0.0], np.cumsum(values)])
-    return until[window:] - until[:-window]
+    until = np.concatenate([[0.0], np.cumsum(values)])
+    sums: F64 = until[window:] - until[:-window]
+    return np.where(sums > 1e-9, sums, 0.0)  # what is left of sums that should cancel out
 
 
 def _held(squares: F64, first: int, end: int) -> tuple[int, int]:
@@ -170,10 +205,20 @@ def _held(squares: F64, first: int, end: int) -> tuple[int, int]:
     return first + int(low), first + int(high)
 
 
+def _assets_kept(lake: Lake) -> set[str]:
+    found = lake.find(EVENTS.name)
+    return set(found.scan(selected_fields=("asset",)).to_arrow()["asset"].to_pylist()) if found else set()
+
+
 def _keep(lake: Lake, asset: str, events: Sequence[Event], start: datetime, end: datetime) -> None:
+    found_at = datetime.now(UTC)
+
     def renewed(rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-        others = [row for row in rows if not start <= row["starts_at"] < end]
-        found_at = {"found_at": datetime.now(UTC)}
-        return [*others, *(asdict(event) | found_at for event in events)] if events or len(others) < len(rows) else None
+        within = {row["starts_at"]: row for row in rows if start <= row["starts_at"] < end}
+        fresh = [asdict(event) for event in events]
+        if [{**row, "found_at": None} for row in within.values()] == [{**row, "found_at": None} for row in fresh]:
+            return None
+        others = [row for row in rows if row["starts_at"] not in within]
+        return [*others, *(row | {"found_at": found_at} for row in fresh)]
 
     lake.update_partition(EVENTS, asset, renewed)

@@ -19,6 +19,7 @@ SPAN = 500  # milliseconds: the longest lag looked for, either way
 STEP = 1.0  # milliseconds
 FEWEST = 20  # prices of a venue, below which nothing is said
 MOST = 4_000  # prices of a venue that are compared, of however many there are
+DIP = 0.5  # of the variance at the longest lags is at most that at the lag found
 BLOCK = 1_000.0  # milliseconds left out at a time
 RESOLUTION = 2.0  # milliseconds: nothing is surer, as lags wander within a window, and some exchanges tell whole ones
 
@@ -55,26 +56,23 @@ def lag(first: Ticks, second: Ticks) -> Lag | None:
     )
     # Both directions count alike, however many prices each venue has.
     weight = np.repeat([1 / len(of2), 1 / len(of1)], [len(of2), len(of1)])
-    block = ((np.concatenate([t2[of2], t1[of1]]) - start) // BLOCK).astype(np.int64)
-    blocks = int(block.max()) + 1
+    block = (np.concatenate([t2[of2], t1[of1]]) - start) // BLOCK
     order = np.argsort(block, kind="stable")
-    edges = np.searchsorted(block[order], np.arange(blocks))
+    _, edges = np.unique(block[order], return_index=True)
     moments = [
         np.add.reduceat((values * weight)[..., order], edges, axis=-1)
         for values in (np.ones_like(apart[:1]), apart, apart**2)
     ]
-    whole = _least(lags, *(moment.sum(axis=-1) for moment in moments))
-    if whole is None:
-        return None
+    sums = [moment.sum(axis=-1) for moment in moments]
+    whole = _least(lags, *sums)
     without = [
-        found
-        for left_out in range(blocks)
-        if (found := _least(lags, *(np.delete(moment, left_out, axis=-1).sum(axis=-1) for moment in moments)))
-        is not None
+        _least(lags, *(total - moment[..., block] for total, moment in zip(sums, moments, strict=True)))
+        for block in range(len(edges))
     ]
-    if len(without) < blocks or blocks < 3:
+    estimates = [estimate for estimate in without if estimate is not None]
+    if whole is None or len(estimates) < max(len(without), 3):
         return None
-    error = np.sqrt((blocks - 1) * np.var(without))
+    error = np.sqrt((len(estimates) - 1) * np.var(estimates))
     return Lag(whole, float(np.hypot(error, RESOLUTION)))
 
 
@@ -85,11 +83,11 @@ def _some(time: F64, start: float, end: float) -> I64:
 
 
 def _least(lags: F64, weight: F64, sums: F64, squares: F64) -> float | None:
-    """The lag at which the two prices vary least about a constant distance, between the steps by a parabola; None at
-    either end, where it may be longer still."""
+    """The lag at which the two prices vary least about a constant distance, between the steps by a parabola. None where
+    that is hardly less than at the longest lags: it may be one of these, or chance."""
     variance = squares / weight - (sums / weight) ** 2
     at = int(variance.argmin())
-    if at in (0, len(lags) - 1):
+    if not variance[at] < DIP * min(variance[0], variance[-1]):
         return None
     before, here, after = variance[at - 1 : at + 2]
     bend = before - 2 * here + after

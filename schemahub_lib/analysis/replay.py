@@ -10,13 +10,12 @@ from itertools import pairwise
 import numpy as np
 
 from schemahub_lib.analysis.lag import Lag, lag
-from schemahub_lib.analysis.ticks import F64, I64, Ticks
+from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, Ticks
 from schemahub_lib.errors import UsageError
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.tables.lake import Lake
 
 LONGEST = timedelta(hours=1)
-BASIS_POINTS = 1e4
 
 _TRADES = """
 SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
@@ -42,7 +41,7 @@ class Venue:
 @dataclass(frozen=True)
 class Mover:
     """A venue in the order in which they moved. `behind` is how far it is behind the first; None for the first itself,
-    and for a venue of which the trades do not tell."""
+    and for those whose trades do not tell."""
 
     exchange: str
     symbol: str
@@ -51,7 +50,7 @@ class Mover:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """How far apart the venues' middle prices were, in basis points of their mean, from each time to the next."""
+    """How far the highest of the venues' middle prices was above the lowest, in basis points, from each time on."""
 
     time: I64  # microseconds since 1970
     apart: F64
@@ -67,17 +66,22 @@ class Replay:
     venues: Sequence[Venue]
 
     def movers(self) -> list[Mover]:
-        """The venues, who moved first first; those of which it cannot be told at the end."""
+        """The venues, who moved first first; none where their trades do not tell, and those that do not at the end."""
         if not self.venues:
             return []
-        busiest = max(self.venues, key=lambda venue: len(venue.ticks))
-        lags = {id(venue): lag(busiest.ticks, venue.ticks) for venue in self.venues if venue is not busiest}
-        told = [(venue, found.ms) for venue in self.venues if (found := lags.get(id(venue)))] + [(busiest, 0.0)]
-        order = [venue for venue, _ in sorted(told, key=lambda one: one[1])]
-        first = order[0]
-        behind = {id(venue): lag(first.ticks, venue.ticks) for venue in order[1:]}
-        untold = [venue for venue in self.venues if venue is not busiest and not lags[id(venue)]]
-        return [Mover(venue.exchange, venue.symbol, behind.get(id(venue))) for venue in (*order, *untold)]
+        first = max(self.venues, key=lambda venue: len(venue.ticks))
+        found = self._behind(first)
+        earliest, ahead = min(found, key=lambda one: one[1].ms if one[1] else 0.0, default=(first, None))
+        if ahead is not None and ahead.ms < 0:
+            first, found = earliest, self._behind(earliest)
+        told = sorted(((venue, behind) for venue, behind in found if behind), key=lambda one: one[1].ms)
+        untold = [(venue, None) for venue, behind in found if not behind]
+        if not told:
+            return []
+        return [Mover(venue.exchange, venue.symbol, behind) for venue, behind in ((first, None), *told, *untold)]
+
+    def _behind(self, first: Venue) -> list[tuple[Venue, Lag | None]]:
+        return [(venue, lag(first.ticks, venue.ticks)) for venue in self.venues if venue is not first]
 
     def disagreement(self) -> Disagreement:
         """From the first time at which two venues have traded. Venues that quote in other assets (USD, USDT) are

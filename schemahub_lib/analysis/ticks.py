@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+BASIS_POINTS = 1e4  # in a whole
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`schemahub events find`: bursts of volatility in the unified trades."""
+"""`schemahub events`: bursts of volatility in the unified trades, and what happened in one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def events_find_command(
     options: Globals, start: str | None, end: str | None, assets: str | None, window: str, threshold: float
 ) -> None:
     """Find bursts of volatility and keep them in schemahub_events."""
-    from schemahub_lib import render
+    from schemahub_lib import render, render_events
     from schemahub_lib.analysis.events import Search, find_events
     from schemahub_lib.config import parse_duration
 
@@ -30,4 +30,24 @@ def events_find_command(
         *period(start, end, ("--from", "--to")), names(assets, "--assets"), parse_duration(window), threshold
     )
     found = find_events(options.lake(), search)
-    render.show_json(found) if options.json else render.show_events(found)
+    render.show_json(found) if options.json else render_events.show_events(found)
+
+
+@command(events_group, "show")
+@click.argument("asset")
+@click.argument("at")
+@click.option("--window", default="12s", show_default=True, help="How long from then on.")
+@click.option("--venues", help="Comma-separated exchanges  [default: all].")
+@click.option("--as-of", help="As readers saw the tables at this time (UTC): without trades that came later.")
+def events_show_command(
+    options: Globals, asset: str, at: str, window: str, venues: str | None, as_of: str | None
+) -> None:
+    """Who moved first from a time AT on (UTC), how far the others were behind, and how far venues were apart."""
+    from schemahub_lib import render_events
+    from schemahub_lib.analysis.replay import replay
+    from schemahub_lib.config import parse_duration, parse_time
+
+    chosen = [name.upper() for name in names(venues, "--venues")]
+    known = parse_time(as_of) if as_of is not None else None
+    shown = replay(options.lake(), asset.upper(), parse_time(at), parse_duration(window), chosen, known)
+    render_events.show_replay(shown, as_json=options.json)

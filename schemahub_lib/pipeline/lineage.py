@@ -1,8 +1,8 @@
 """Lineage: what each run that brings rows read and wrote, column by column, as OpenLineage events.
 
 They go where OpenLineage's own settings say (OPENLINEAGE_URL, OPENLINEAGE_CONFIG, OPENLINEAGE__…); without any there
-are none. Datasets are named as in https://openlineage.io/docs/spec/naming: a table is its place, and by a symlink its
-name in the catalog.
+are none. Tables are named by their place, as https://openlineage.io/docs/spec/naming has it, and by a symlink as the
+catalog of the warehouse names them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRODUCER = "https://pypi.org/project/schemahub"
+FROM_EXCHANGES = ("ingest", "backfill")  # these jobs' rows come from an exchange, or its own bulk files
 
 
 def emit(lake: Lake, reports: Sequence[Report], specs: Sequence[MappingSpec] = ()) -> None:
@@ -84,7 +85,9 @@ def _datasets(lake: Lake, report: Report, specs: Sequence[MappingSpec]) -> tuple
         output = _table(lake, TARGETS[report.source], OutputDataset)
     else:
         exchange = EXCHANGES[report.source]
-        inputs = [InputDataset(lake.settings.exchange_url(exchange.name) or exchange.base_url, "trades")]
+        url = urlsplit(lake.settings.exchange_url(exchange.name) or exchange.base_url)
+        host = url.netloc.rpartition("@")[2]  # a proxy's may come with a password
+        inputs = [InputDataset(f"{url.scheme}://{host}", "trades")] if report.job in FROM_EXCHANGES else []
         output = _table(lake, exchange.raw_table, OutputDataset)
     output.outputFacets = {
         "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=report.rows)

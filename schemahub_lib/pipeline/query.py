@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.aws import refusal
+from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.pipeline.publishes import head_as_of
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing, what_there_is
@@ -59,6 +60,8 @@ def query(
             connection.register(name, dataset(table, heads[name]))
         return connection.sql(sql, params=parameters).to_arrow_table()
     except duckdb.Error as error:
+        if refused := refusal(error):
+            raise SchemaHubError(refused) from error
         raise UsageError(f"the query does not run: {error}") from None
     finally:
         connection.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -50,6 +50,18 @@ def _trades(listing: Listing, start: datetime, end: datetime) -> pa.Table:
         "quote_asset": pa.array([listing.venue.quote] * count),
     }
     return pa.table(columns, schema=arrow_schema(TRADES_UNIFIED))
+
+
+def lake_where(warehouse: Path, trades: Iterable[tuple[datetime, float]]) -> Lake:
+    """A lake in which one venue traded BTC at these times and prices, one coin each."""
+    lake = Lake(Settings.load(warehouse=str(warehouse), environment={}))
+    told = {"exchange": "COINBASE", "symbol": "BTC-USD", "canonical_symbol": "BTC-USD", "base_asset": "BTC"}
+    rows = [
+        told | {"trade_id": str(number), "price": price, "quantity": 1.0, "trade_ts": moment, "ingest_ts": moment}
+        for number, (moment, price) in enumerate(trades)
+    ]
+    lake.append(TRADES_UNIFIED, rows)
+    return lake
 
 
 def rows_of(lake: Lake, table: str) -> Iterator[dict[str, object]]:

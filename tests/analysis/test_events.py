@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemahub_lib.analysis.events import Search, find_events
@@ -12,7 +13,7 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import EVENTS
 from schemahub_lib.simulator.market import SECOND
 from schemahub_lib.tables.lake import Lake
-from tests.analysis.market import BURST, lake_with, rows_of
+from tests.analysis.market import BURST, lake_where, lake_with, rows_of
 
 BEGUN, ENDED = (datetime.fromtimestamp(moment / SECOND, UTC) for moment in (BURST.start_ns, BURST.end_ns))
 START, END = BEGUN - timedelta(minutes=20), ENDED + timedelta(minutes=20)
@@ -50,6 +51,51 @@ def test_what_is_found_is_kept_once_and_goes_when_it_is_found_no_more(lake: Lake
     assert "BTC" not in [row["asset"] for row in rows_of(lake, EVENTS.name)]
 
 
+MIDNIGHT = datetime(2024, 2, 8, tzinfo=UTC)
+
+
+def second(number: float) -> datetime:
+    return MIDNIGHT + timedelta(seconds=number)
+
+
+def test_a_single_jump_is_a_burst_that_moved_as_far(tmp_path: Path) -> None:
+    ticks = [(second(at / 2), 100.0 + at % 3 / 1000 + 2.0 * (at >= 1200)) for at in range(2400)]
+    (event,) = find_events(lake_where(tmp_path, ticks), Search(MIDNIGHT, second(1200), threshold=50))
+    assert event.starts_at <= second(600) <= event.ends_at
+    assert event.move == pytest.approx(1e4 * np.log(1.02), abs=1)
+    assert event.volatility == pytest.approx(event.move, rel=0.01)
+
+
+def test_a_coin_that_mostly_sleeps_may_burst_too(tmp_path: Path) -> None:
+    calm = [(second(at), 100.0) for at in (*range(0, 1800, 30), *range(2000, 3600, 30))]
+    twitch = [(second(at + 1 + more), 100.0 + more % 2 / 100) for at in range(0, 1800, 100) for more in range(10)]
+    storm = [(second(1900 + at / 10), 100.0 + at / 60) for at in range(600)]
+    (event,) = find_events(lake_where(tmp_path, sorted(calm + twitch + storm)), Search(MIDNIGHT, second(3600)))
+    assert second(1900) <= event.starts_at < event.ends_at <= second(1961)
+
+
+def test_a_burst_on_the_edge_of_a_search_belongs_to_the_time_it_begins_in(tmp_path: Path) -> None:
+    rising = [100.0 + at % 3 / 1000 + min(max(at - 1200, 0), 40) / 20 for at in range(2400)]
+    lake = lake_where(tmp_path, [(second(at / 2), price) for at, price in enumerate(rising)])
+    (whole,) = find_events(lake, Search(MIDNIGHT, second(1200)))
+    assert whole.starts_at < second(610) < whole.ends_at
+    assert find_events(lake, Search(second(610), second(1200))) == []
+    (again,) = find_events(lake, Search(MIDNIGHT, second(610)))
+    assert (again.starts_at, again.ends_at) == (whole.starts_at, whole.ends_at)
+    assert len(list(rows_of(lake, EVENTS.name))) == 1
+
+
+def test_the_same_finding_is_not_committed_again(tmp_path: Path) -> None:
+    lake = lake_where(tmp_path, [(second(at / 2), 100.0 + at % 3 / 1000 + 2.0 * (at >= 1200)) for at in range(2400)])
+    heads = set()
+    for _ in range(3):
+        find_events(lake, Search(MIDNIGHT, second(1200), threshold=50))
+        table = lake.find(EVENTS.name)
+        assert table is not None
+        heads.add(table.metadata.current_snapshot_id)
+    assert len(heads) == 1
+
+
 def test_only_the_assets_named_are_looked_at(lake: Lake) -> None:
     assert [event.asset for event in find_events(lake, Search(START, END, assets=["SOL"]))] == ["SOL"]
     assert find_events(lake, Search(START, END, assets=["NOPE"])) == []
@@ -65,6 +111,7 @@ def test_without_a_time_it_is_the_last_day_there_is(lake: Lake) -> None:
         (Search(START, END, window=timedelta(seconds=1)), "at least 2 s"),
         (Search(START, END, threshold=1.0), "above 1 times"),
         (Search(start=END + timedelta(days=1)), "there is no trade from 2024-02-09"),
+        (Search(START - timedelta(days=32), END), "31 days at a time"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(lake: Lake, search: Search, told: str) -> None:

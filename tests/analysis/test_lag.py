@@ -56,15 +56,28 @@ def test_whole_milliseconds_of_one_venue_and_no_sides_of_the_other_cost_little()
     assert found.ms == pytest.approx(90, abs=15)
 
 
-def test_prices_that_have_nothing_to_do_with_each_other_are_not_told_to_lead() -> None:
+def test_prices_that_have_nothing_to_do_with_each_other_are_not_said_to_lag() -> None:
     generator = np.random.default_rng(7)
 
     def alone() -> Ticks:
         time = np.sort(generator.integers(0, 12_000_000, 600))
         return Ticks(time, np.exp(np.cumsum(generator.normal(0, 1e-4, 600))), np.zeros(600))
 
-    sure = [found for found in (lag(alone(), alone()) for _ in range(40)) if found is not None and found.sure]
-    assert len(sure) <= 8
+    assert [lag(alone(), alone()) for _ in range(40)] == [None] * 40
+
+
+def test_seconds_without_trades_change_nothing() -> None:
+    one, other = trades("binance", 0), trades("coinbase", 80)
+    found = lag(one, other)
+
+    def paused(ticks: Ticks) -> Ticks:
+        late = ticks.time > one.time[len(one) // 2]
+        return replace(ticks, time=ticks.time + np.where(late, 46_000_000, 0))
+
+    assert found is not None
+    with_pause = lag(paused(one), paused(other))
+    assert with_pause is not None
+    assert with_pause.ms == pytest.approx(found.ms, abs=1)
 
 
 def test_of_too_few_trades_or_too_long_a_lag_nothing_is_said() -> None:

@@ -181,3 +181,16 @@ def test_every_check_that_is_skipped_has_a_written_reason() -> None:
     ]
     assert skips
     assert [line for line in skips if not re.fullmatch(r"# checkov:skip=CKV2?_[A-Z]+_\d+:\w.{20,}", line)] == []
+
+
+def test_what_terraform_puts_into_the_bucket_is_what_make_makes() -> None:
+    uploaded = re.findall(
+        r'^  (?:package|wheels) += "(.+)"', (INFRA / "modules/jobs/main.tf").read_text(), re.MULTILINE
+    )
+    assert uploaded == [
+        "dist/schemahub_lib.zip",
+        "dist/schemahub.gluewheels.zip",
+    ]  # Glue knows a zip of wheels by its end
+    made = (ROOT / "Makefile").read_text()
+    for file in uploaded:
+        assert re.search(rf"^\t.*{re.escape(file)}( |$)", made, re.MULTILINE)
