@@ -14,12 +14,19 @@ from schemahub_lib.pipeline.runs import new_run_id
 from schemahub_lib.pipeline.unify import mappings_for, unify
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.due import figures
-from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.lake import TABLE_PROPERTIES, UNIFIED_PROPERTIES, Lake
 from tests.bench.unified_tables import append_raw, day, fill, new_lake
 
 BATCHES = int(os.environ.get("SCHEMAHUB_BENCH_BATCHES", "500"))
 ROWS = 5_000
-TARGET = 4 * 2**20  # bytes a file: 500 batches make several of them in three days
+# Bytes a file: 500 batches make several of them in three days. Row groups are as much smaller than the shipped ones: a
+# file is full when its row group, before compression, is as long as a file should be.
+TARGET = 4 * 2**20
+ROW_GROUP = (
+    int(UNIFIED_PROPERTIES["write.parquet.row-group-size-bytes"])
+    * TARGET
+    // int(TABLE_PROPERTIES["write.target-file-size-bytes"])
+)
 QUERIES = 9
 NAME = TRADES_UNIFIED.name
 OHLCV = (
@@ -63,7 +70,8 @@ def microbatches() -> None:
 
 def _aim(lake: Lake) -> None:
     lake.spark.sql(
-        f"ALTER TABLE {lake.identifier(NAME)} SET TBLPROPERTIES ('write.target-file-size-bytes' = '{TARGET}')"
+        f"ALTER TABLE {lake.identifier(NAME)} SET TBLPROPERTIES ('write.target-file-size-bytes' = '{TARGET}', "
+        f"'write.parquet.row-group-size-bytes' = '{ROW_GROUP}')"
     )
 
 
