@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schemahub_lib.pipeline.doctor import Finding
     from schemahub_lib.pipeline.maintain import Upkeep
     from schemahub_lib.pipeline.plan import Plan
-    from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.pipeline.reports import Report
     from schemahub_lib.pipeline.seeds import SeedChange
     from schemahub_lib.pipeline.status import LakeStatus
     from schemahub_lib.pipeline.workers import Outcome

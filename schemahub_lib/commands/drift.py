@@ -20,7 +20,7 @@ def mappings_drift_command(options: Globals, source: str | None, target: str, fo
     from schemahub_lib.pipeline.drift import proposals
     from schemahub_lib.pipeline.drift_trial import try_out
     from schemahub_lib.pipeline.patches import Series
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
     lake = options.lake()

@@ -143,7 +143,7 @@ def backfill_command(options: Globals, source: str, archives: tuple[str, ...], *
 
     from schemahub_lib.pipeline.backfill import BackfillOptions, backfill_raw
     from schemahub_lib.pipeline.progress import Journey
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
 
     if archives:
         return _show(options, _from_archives(options, source, archives, values))
@@ -217,7 +217,7 @@ def _from_archives(options: Globals, source: str, archives: tuple[str, ...], val
 
     from schemahub_lib.pipeline.archive import load_archives
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
 
     why = "--from-archive loads whole files into the raw table"
     ruled_out = ("since", "until", "gaps", "seed_path", "distributed", "dry_run", "resume", "checkpoint_s3")

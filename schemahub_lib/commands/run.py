@@ -13,7 +13,7 @@ from schemahub_lib.exchanges import EXCHANGES, by_raw_table
 
 if TYPE_CHECKING:
     from schemahub_lib.pipeline.ingest import IngestOptions
-    from schemahub_lib.pipeline.runs import Report
+    from schemahub_lib.pipeline.reports import Report
     from schemahub_lib.tables.lake import Lake
 
 
@@ -68,7 +68,7 @@ def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any
     """Fetch what is new since each stream's watermark into raw_<source>_trades."""
     from schemahub_lib.pipeline.pipeline import run_ingest
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
 
     ingest_options = _options_from(values)
     _one_venue(ingest_options, set(sources), "give one source with it")
@@ -104,7 +104,7 @@ def run_unify_command(
     from schemahub_lib.mapping.restatement import Region
     from schemahub_lib.pipeline.pipeline import run_refresh, run_restate, run_unify
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
     region = Region(*period(start, end, ("--from", "--to")), names(symbols, "--symbols"))
@@ -132,7 +132,7 @@ def run_pipeline_command(options: Globals, target: str, sources: str | None, **v
     """Ingest all sources, then unify into TARGET in one atomic publish: one Spark start, or none."""
     from schemahub_lib.pipeline.pipeline import run_pipeline
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.pipeline.unify import mappings_for
 
     ingest_options = _options_from(values)
@@ -165,7 +165,7 @@ def run_load_command(options: Globals, source: str, uri: str, products: str | No
     from schemahub_lib.landing.store import at_uri
     from schemahub_lib.pipeline.load import load
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.pipeline.workers import exit_code
 
     store, prefix = at_uri(uri)

@@ -41,8 +41,8 @@ def tables_history_command(options: Globals, table: str, limit: int) -> None:
 def tables_rollback_command(options: Globals, table: str, to: str, dry_run: bool, yes: bool) -> None:
     """Make what TABLE was earlier its present state again, once it is shown what that means."""
     from schemahub_lib import render, render_tables
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.pipeline.rollback import plan_rollback, roll_back
-    from schemahub_lib.pipeline.runs import new_run_id
 
     lake = options.lake()
     plan = plan_rollback(lake, table, to)
@@ -78,7 +78,7 @@ def tables_maintain_command(options: Globals, names: tuple[str, ...], keep: str 
     from schemahub_lib.config import parse_duration
     from schemahub_lib.pipeline.maintain import maintain
     from schemahub_lib.pipeline.progress import Progress
-    from schemahub_lib.pipeline.runs import new_run_id
+    from schemahub_lib.pipeline.reports import new_run_id
     from schemahub_lib.tables.due import KEEP
 
     lake, kept = options.lake(), parse_duration(keep) if keep else KEEP

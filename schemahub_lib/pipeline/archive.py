@@ -13,7 +13,8 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.http.messages import Rejected
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, gathering, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import gathering, record
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.archives import ArchiveFile, open_archive, read_archive

@@ -22,7 +22,8 @@ from schemahub_lib.pipeline.history import Piece, fetch, walk
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Journey
-from schemahub_lib.pipeline.runs import Report, gathering, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import gathering, record
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine

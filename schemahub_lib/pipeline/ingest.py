@@ -21,7 +21,7 @@ from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.products import resolve, wanted_products
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import WATERMARKS

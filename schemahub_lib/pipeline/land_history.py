@@ -21,8 +21,9 @@ from schemahub_lib.pipeline.distributed import Cluster
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Journey
+from schemahub_lib.pipeline.reports import Report, new_run_id
 from schemahub_lib.pipeline.resume import Earlier, Resumption
-from schemahub_lib.pipeline.runs import Report, gathering, new_run_id, tell
+from schemahub_lib.pipeline.runs import gathering, tell
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.tables.state import Intervals, cover
 

@@ -24,7 +24,8 @@ from schemahub_lib.pipeline.landed import survey
 from schemahub_lib.pipeline.landing import MOST_BYTES, MOST_ROWS, Landing, Objects, claimed
 from schemahub_lib.pipeline.products import spelled, wanted_products
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, gathering, new_run_id, tell
+from schemahub_lib.pipeline.reports import Report, new_run_id
+from schemahub_lib.pipeline.runs import gathering, tell
 from schemahub_lib.pipeline.workers import Outcome, for_each, until_stopped
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.watermark import Watermark

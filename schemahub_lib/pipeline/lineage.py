@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 
 from schemahub_lib.exchanges import EXCHANGES, raw_tables
 from schemahub_lib.mapping.spec import ColumnMapping, Expression, MappingSpec
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.schemas import TARGETS, Column, Table
 from schemahub_lib.tables.lake import Lake
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import Dataset, InputDataset, OutputDataset, RunEvent
     from openlineage.client.facet_v2 import column_lineage_dataset as lineage
-
-    from schemahub_lib.pipeline.runs import Report
 
 log = logging.getLogger(__name__)
 

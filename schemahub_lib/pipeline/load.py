@@ -16,7 +16,8 @@ from schemahub_lib.landing.store import Entry, Store
 from schemahub_lib.pipeline.landed import batches, layout_of, objects
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, gathering, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import gathering, record
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.quality.drift import Watch
 from schemahub_lib.quality.quarantine import quarantine

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
 from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.quality.uniqueness import is_proved, repeated_keys
 from schemahub_lib.schemas import LEDGERS, TARGETS
 from schemahub_lib.tables.due import Due, Figures, due, figures

@@ -13,8 +13,9 @@ from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.pipeline.ingest import IngestOptions, ingest
 from schemahub_lib.pipeline.progress import Progress
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.restate import refresh, restate
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.pipeline.unify import unify
 from schemahub_lib.tables.lake import Lake
 

@@ -16,7 +16,7 @@ from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.mapping.statements import clear_sql
 from schemahub_lib.pipeline.increments import reading
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.unify import Outcome, audited, filtered_rows, finish, heads, mappings_for, views
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table
 from schemahub_lib.tables.lake import Lake

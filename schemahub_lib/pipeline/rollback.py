@@ -17,7 +17,8 @@ from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError, sente
 from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.publishes import Publish, head_as_of, publishes
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.schemas import LEDGERS, TARGETS, Position
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing

@@ -18,7 +18,7 @@ from schemahub_lib.mapping.registry import load_mappings
 from schemahub_lib.mapping.spec import MappingSpec
 from schemahub_lib.pipeline.increments import Increment, increments, read_increment, reading
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.quality import audits
 from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.schemas import PRODUCTS, TARGETS, Table

@@ -13,7 +13,7 @@ from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.archive import load_archives
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.tables.lake import Lake
 from tests.archives import write_checksum
 

@@ -18,7 +18,7 @@ from schemahub_lib.pipeline.backfill import _Batch
 from schemahub_lib.pipeline.history import Piece, fetch, walk
 from schemahub_lib.pipeline.land_history import _flipped
 from schemahub_lib.pipeline.landing import Landing, Objects
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.pipeline.workers import Outcome
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake

@@ -12,7 +12,7 @@ from statistics import median
 from schemahub_lib.mapping.compiler import batch_sql
 from schemahub_lib.pipeline.increments import read_increment
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, new_run_id
+from schemahub_lib.pipeline.reports import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for, unify
 from schemahub_lib.schemas import PRODUCTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake

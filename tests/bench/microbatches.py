@@ -10,7 +10,7 @@ from statistics import median
 
 from schemahub_lib.pipeline.maintain import maintain
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.pipeline.unify import mappings_for, unify
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.due import figures

@@ -13,7 +13,7 @@ from functools import partial
 from statistics import median
 
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.pipeline.unify import mappings_for, unify
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake

@@ -21,7 +21,7 @@ from schemahub_lib.http.messages import RateLimit, Request
 from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.pipeline import run_ingest
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 from tests.bench.pages import pages

@@ -17,7 +17,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.pipeline import run_ingest, run_pipeline, run_unify
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, new_run_id
+from schemahub_lib.pipeline.reports import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake

@@ -15,7 +15,8 @@ from schemahub_lib.cost.jobs import read_jobs
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.landing.seeds import read_seed, seed_file
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State, Stream, write_state
 from schemahub_lib.watermark import Watermark

@@ -16,7 +16,8 @@ import pytest
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.http.client import HttpClient
 from schemahub_lib.pipeline import clients
-from schemahub_lib.pipeline.runs import Report, exit_code
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import exit_code
 from schemahub_lib.schemas import QUARANTINE, RUNS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake

@@ -19,7 +19,7 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.pipeline.maintain import Upkeep, maintain
 from schemahub_lib.pipeline.pipeline import run_unify
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, new_run_id
+from schemahub_lib.pipeline.reports import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import LEDGERS, RUNS, TRADES_UNIFIED
 from schemahub_lib.tables import lock

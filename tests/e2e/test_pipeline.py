@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.runs import Report
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake

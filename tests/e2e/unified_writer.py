@@ -24,7 +24,7 @@ from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.pipeline.maintain import maintain
 from schemahub_lib.pipeline.pipeline import run_restate, run_unify
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import new_run_id
+from schemahub_lib.pipeline.reports import new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import LEDGERS, TRADES_UNIFIED
 from schemahub_lib.tables import lock, publish

@@ -12,8 +12,8 @@ import pytest
 from schemahub_lib.errors import PublishRefused, StateCorrupt, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.publishes import publishes
+from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.rollback import Merged, plan_rollback, roll_back
-from schemahub_lib.pipeline.runs import Report
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake

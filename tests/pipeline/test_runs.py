@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemahub_lib.pipeline.runs import Report, Status, exit_code, new_run_id, record
+from schemahub_lib.pipeline.reports import Report, Status, new_run_id
+from schemahub_lib.pipeline.runs import exit_code, record
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 

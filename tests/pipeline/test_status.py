@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.pipeline.status import LakeStatus, TableStatus, status
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.tables.lake import Lake

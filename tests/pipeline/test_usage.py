@@ -9,7 +9,8 @@ import pytest
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.pipeline.runs import Report, record
+from schemahub_lib.pipeline.reports import Report
+from schemahub_lib.pipeline.runs import record
 from schemahub_lib.pipeline.usage import usage
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import State, Stream, write_state

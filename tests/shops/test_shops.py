@@ -14,7 +14,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.ingest import IngestOptions
 from schemahub_lib.pipeline.pipeline import run_pipeline, run_restate
 from schemahub_lib.pipeline.progress import Progress
-from schemahub_lib.pipeline.runs import Report, new_run_id
+from schemahub_lib.pipeline.reports import Report, new_run_id
 from schemahub_lib.pipeline.unify import mappings_for
 from schemahub_lib.schemas import TARGETS
 from schemahub_lib.tables.lake import Lake
