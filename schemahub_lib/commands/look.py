@@ -67,7 +67,8 @@ def doctor_command(options: Globals) -> None:
     multiple=True,
     metavar="KIND=RATE",
     help="Break answers on purpose; repeatable: kraken:500=0.1. Kinds: 500, 503, reset, truncate, slow, html, "
-    "malformed-row, stale; and for a feed that drifts new-field, missing-field, retyped-field.",
+    "malformed-row, stale; for a feed that drifts new-field, missing-field, retyped-field; for WebSockets feed-gap, "
+    "feed-cut, feed-silent.",
 )
 @click.option("--latency", default=0.0, show_default=True, help="Seconds added to every answer.")
 @click.option("--trade-rate", default=1.0, show_default=True, help="How many trades, as a multiple.")

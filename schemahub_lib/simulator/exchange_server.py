@@ -16,6 +16,8 @@ from aiohttp import web
 from schemahub_lib.simulator.api import Answer, Api
 from schemahub_lib.simulator.drift import DRIFTS
 from schemahub_lib.simulator.faults import Fault
+from schemahub_lib.simulator.feeds.base import Feed
+from schemahub_lib.simulator.feeds.connection import Connection
 
 NUMBER_TEXT = re.compile(rb'"\d+\.\d+"')
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -23,10 +25,12 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass
 class Stats:
-    """What one exchange has served since the start. `faults` counts those that changed an answer."""
+    """What one exchange has served since the start: `requests`, and `frames` of its feed. `faults` counts those that
+    changed an answer."""
 
     requests: int = 0
     throttled: int = 0
+    frames: int = 0
     endpoints: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -34,6 +38,7 @@ class Stats:
         return {
             "requests": self.requests,
             "throttled": self.throttled,
+            "frames": self.frames,
             "endpoints": dict(self.endpoints),
             "faults": dict(self.faults),
         }
@@ -42,20 +47,28 @@ class Stats:
 class ExchangeServer:
     """`draw` tells the fault of the n-th request; `latency` (seconds) delays every answer."""
 
-    def __init__(self, api: Api, draw: Callable[[str, int], Fault | None], latency: float) -> None:
+    def __init__(
+        self,
+        api: Api,
+        draw: Callable[[str, int, bool], Fault | None],
+        latency: float,
+        open_feed: Callable[[], Feed] | None = None,
+    ) -> None:
         self.stats = Stats()
-        self._api, self._draw, self._latency = api, draw, latency
+        self._api, self._draw, self._latency, self._open_feed = api, draw, latency, open_feed
         self._last_pages: dict[str, Answer] = {}
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/{path:.*}", self._handle)]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self._open_feed and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._stream(request, self._open_feed())
         endpoint, answer = self._api.answer(request.path, request.query, request.headers)
         self.stats.requests += 1
         self.stats.endpoints[endpoint] += 1
         self.stats.throttled += answer.throttled
-        fault = None if answer.throttled else self._draw(self._api.name, self.stats.requests)
+        fault = None if answer.throttled else self._draw(self._api.name, self.stats.requests, False)
         spoiled = self._spoil(answer, fault) if fault else answer
         if answer.page and (fault is None or fault.kind != "stale"):
             self._last_pages[answer.page] = answer  # a stale page stays in the cache until a fresh one is sent
@@ -70,6 +83,23 @@ class ExchangeServer:
         if fault.kind == "truncate":
             return await _truncated(request, answer, fault.draw)
         return _response(spoiled)
+
+    async def _stream(self, request: web.Request, feed: Feed) -> web.StreamResponse:
+        """One client's WebSocket, to its end."""
+        first = feed.opened(request.path, request.query)
+        if first is None:
+            return web.Response(status=404)
+        socket = web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        self.stats.endpoints["feed"] += 1
+        return socket if await Connection(feed, socket, self._draw_of_frame).serve(first) else _reset(request)
+
+    def _draw_of_frame(self) -> Fault | None:
+        self.stats.frames += 1
+        fault = self._draw(self._api.name, self.stats.frames, True)
+        if fault is not None:
+            self.stats.faults[fault.kind] += 1
+        return fault
 
     def _spoil(self, answer: Answer, fault: Fault) -> Answer | None:
         """What is sent instead of `answer`; None where the fault has nothing to work on."""

@@ -23,6 +23,12 @@ KINDS = {
     "missing-field": "a page of trades without a field that may be missing: Binance's isBestMatch",
     "retyped-field": "the prices in a page of trades are bare numbers, not strings",
 }
+FEED_KINDS = {
+    "feed-gap": "a frame of the WebSocket feed is left out",
+    "feed-cut": "the feed's connection is reset",
+    "feed-silent": "the feed stays connected and says nothing more",
+}
+KINDS |= FEED_KINDS
 FAULT = re.compile(rf"(?:({'|'.join(VENUES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
 
 
@@ -62,10 +68,10 @@ class Faults:
             exchange, kind, seconds = match.groups()
             self._rates.append((exchange, Fault(kind, float(seconds or 3.0)), rate))
 
-    def draw(self, exchange: str, number: int) -> Fault | None:
-        """The fault of an exchange's `number`-th request, if any."""
+    def draw(self, exchange: str, number: int, feed: bool = False) -> Fault | None:
+        """The fault of an exchange's `number`-th request, or frame of its feed, if any."""
         for place, fault, rate in self._rates:
-            if place in (None, exchange):
+            if place in (None, exchange) and (fault.kind in FEED_KINDS) == feed:
                 chance = random.Random(f"{self._seed}/{exchange}/{fault.kind}/{number}")
                 if chance.random() < rate:
                     return Fault(fault.kind, fault.seconds, chance.random())

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
@@ -21,6 +22,7 @@ from schemahub_lib.simulator.api import Api
 from schemahub_lib.simulator.clock import Clock, iso
 from schemahub_lib.simulator.exchange_server import ExchangeServer
 from schemahub_lib.simulator.faults import Fault, Faults, parse_faults
+from schemahub_lib.simulator.feeds import FEEDS
 from schemahub_lib.simulator.listings import ns
 from schemahub_lib.simulator.market import Market
 from schemahub_lib.simulator.market import scenario as find_scenario
@@ -72,12 +74,16 @@ class Simulator:
         market = Market(seed, story.burst if story else None)
         self._servers: dict[str, ExchangeServer] = {}
         for exchange, (api, dialect) in APIS.items():
-            source: Source = (
-                ModelSource(market, dialect, self._clock, trade_rate)
-                if recorded is None
-                else RecordedSource(Path(recorded), exchange)
-            )
-            self._servers[exchange] = ExchangeServer(api(source, self._clock, rate_limits), self._draw, latency)
+            source: Source
+            open_feed = None
+            if recorded is None:
+                source = model = ModelSource(market, dialect, self._clock, trade_rate)
+                if exchange in FEEDS:
+                    open_feed = partial(FEEDS[exchange], model, self._clock)
+            else:
+                source = RecordedSource(Path(recorded), exchange)
+            answers = api(source, self._clock, rate_limits)
+            self._servers[exchange] = ExchangeServer(answers, self._draw, latency, open_feed)
         self.urls: dict[str, str] = {}
         self._runners: list[web.AppRunner] = []
         self._loop = asyncio.new_event_loop()
@@ -125,8 +131,8 @@ class Simulator:
         self._thread.join()
         self._release()
 
-    def _draw(self, exchange: str, number: int) -> Fault | None:
-        return self._faults.draw(exchange, number)
+    def _draw(self, exchange: str, number: int, feed: bool) -> Fault | None:
+        return self._faults.draw(exchange, number, feed)
 
     async def _listen(self, ports: Mapping[str, int]) -> None:
         for exchange, server in self._servers.items():

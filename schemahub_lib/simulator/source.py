@@ -78,6 +78,12 @@ class ModelSource:
         self._market, self._dialect, self._clock = market, dialect, clock
         self._tapes = {listing.symbol: Tape(market, listing, trade_rate) for listing in listings(dialect.name)}
 
+    def listings(self) -> dict[str, Listing]:
+        """What is traded now."""
+        now = self._clock.now_ns()
+        listed = (tape.listing for tape in self._tapes.values())
+        return {one.symbol: one for one in listed if one.listed_ns <= now and not one.is_delisted(now)}
+
     def products(self) -> dict[str, Json]:
         now = self._clock.now_ns()
         products = {

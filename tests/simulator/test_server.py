@@ -150,6 +150,7 @@ def test_it_is_steered_over_http_on_any_port(steered: Any, session: requests.Ses
     assert stats["coinbase"] == {
         "requests": 4,
         "throttled": 0,
+        "frames": 0,
         "endpoints": {"/products/{id}/trades": 2, "/time": 2},
         "faults": {"503": 1},
     }
