@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         _tell(refused or sentence(error), in_json=in_json, trace=verbose or (in_json and not foreseen))
         if not (foreseen or verbose or in_json):
             click.echo("Run it again with -v for the traceback.", err=True)
-        return getattr(error, "exit_code", FAULT_EXIT)
+        return error.exit_code if isinstance(error, SchemaHubError) else FAULT_EXIT
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0

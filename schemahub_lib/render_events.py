@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from schemahub_lib.analysis.ticks import BASIS_POINTS
 from schemahub_lib.render import show_json, show_table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def show_replay(replay: Replay, *, as_json: bool) -> None:
             venue.symbol,
             f"{len(venue.ticks):,}",
             *(f"{venue.ticks.price[at]:,}" for at in (0, -1)),
-            f"{1e4 * np.log(venue.ticks.price.max() / venue.ticks.price.min()):.1f} bps",
+            f"{BASIS_POINTS * np.log(venue.ticks.price.max() / venue.ticks.price.min()):.1f} bps",
         )
         for venue in replay.venues
     ]

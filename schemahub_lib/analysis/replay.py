@@ -21,7 +21,7 @@ _TRADES = """
 SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
        (CASE side WHEN 'BUY' THEN 1 WHEN 'SELL' THEN -1 ELSE 0 END)::DOUBLE AS side
 FROM trades_unified
-WHERE trade_ts >= $start AND trade_ts < $end AND (base_asset = $asset OR (base_asset IS NULL AND symbol = $asset))
+WHERE trade_ts >= $start AND trade_ts < $end AND coalesce(base_asset, symbol) = $asset
   AND (len($venues) = 0 OR list_contains($venues, exchange))
 ORDER BY exchange, symbol, trade_ts, try_cast(trade_id AS HUGEINT), trade_id
 """

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from schemahub_lib.errors import UsageError
 from schemahub_lib.simulator.listings import VENUES
 
+FEED_KINDS = {
+    "feed-gap": "a frame of the WebSocket feed is left out",
+    "feed-cut": "the feed's connection is reset",
+    "feed-silent": "the feed stays connected and says nothing more",
+}
 KINDS = {
     "500": "the exchange's own internal error",
     "503": "the exchange says it is in maintenance",
@@ -22,13 +27,8 @@ KINDS = {
     "new-field": "every trade of a page has a field more, maker_fee",
     "missing-field": "a page of trades without a field that may be missing: Binance's isBestMatch",
     "retyped-field": "the prices in a page of trades are bare numbers, not strings",
+    **FEED_KINDS,
 }
-FEED_KINDS = {
-    "feed-gap": "a frame of the WebSocket feed is left out",
-    "feed-cut": "the feed's connection is reset",
-    "feed-silent": "the feed stays connected and says nothing more",
-}
-KINDS |= FEED_KINDS
 FAULT = re.compile(rf"(?:({'|'.join(VENUES)}):)?({'|'.join(KINDS)})(?::(\d+(?:\.\d+)?))?")
 
 

@@ -85,13 +85,17 @@ class ModelSource:
         return {one.symbol: one for one in listed if one.listed_ns <= now and not one.is_delisted(now)}
 
     def products(self) -> dict[str, Json]:
-        now = self._clock.now_ns()
-        products = {
-            symbol: self._dialect.product(tape.listing, tape.listing.is_delisted(now))
-            for symbol, tape in self._tapes.items()
-            if tape.listing.listed_ns <= now
-        }
+        products = {symbol: self._product(tape.listing) for symbol, tape in self._tapes.items()}
         return {symbol: product for symbol, product in products.items() if product is not None}
+
+    def _product(self, listing: Listing) -> Json | None:
+        """None before it is listed, and where the exchange forgets what it delists."""
+        now = self._clock.now_ns()
+        return self._dialect.product(listing, listing.is_delisted(now)) if listing.listed_ns <= now else None
+
+    def _tape(self, symbol: str) -> Tape | None:
+        tape = self._tapes.get(symbol)
+        return tape if tape is not None and self._product(tape.listing) is not None else None
 
     def assets(self) -> dict[str, Json]:
         found: dict[str, Json] = {}
@@ -100,10 +104,12 @@ class ModelSource:
         return found
 
     def trades(self, symbol: str, render: Render) -> Stream | None:
-        return ModelStream(self._tapes[symbol], render) if symbol in self.products() else None
+        tape = self._tape(symbol)
+        return ModelStream(tape, render) if tape else None
 
     def aggregates(self, symbol: str, render: Render) -> Stream | None:
-        return AggregateStream(self._tapes[symbol], render) if symbol in self.products() else None
+        tape = self._tape(symbol)
+        return AggregateStream(tape, render) if tape else None
 
     def book(self, symbol: str, depth: int, now_ns: int) -> tuple[list[Json], list[Json]]:
         listing = self._tapes[symbol].listing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -62,9 +62,3 @@ def lake_where(warehouse: Path, trades: Iterable[tuple[datetime, float]]) -> Lak
     ]
     lake.append(TRADES_UNIFIED, rows)
     return lake
-
-
-def rows_of(lake: Lake, table: str) -> Iterator[dict[str, object]]:
-    found = lake.find(table)
-    assert found is not None
-    yield from found.scan().to_arrow().to_pylist()

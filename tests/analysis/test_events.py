@@ -13,7 +13,8 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import EVENTS
 from schemahub_lib.simulator.market import SECOND
 from schemahub_lib.tables.lake import Lake
-from tests.analysis.market import BURST, lake_where, lake_with, rows_of
+from tests.analysis.market import BURST, lake_where, lake_with
+from tests.e2e.pipelines import rows
 
 BEGUN, ENDED = (datetime.fromtimestamp(moment / SECOND, UTC) for moment in (BURST.start_ns, BURST.end_ns))
 START, END = BEGUN - timedelta(minutes=20), ENDED + timedelta(minutes=20)
@@ -42,13 +43,13 @@ def test_a_known_burst_is_found_of_each_asset_and_nothing_else(lake: Lake) -> No
 def test_what_is_found_is_kept_once_and_goes_when_it_is_found_no_more(lake: Lake) -> None:
     for _ in range(2):
         find_events(lake, Search(START, END, assets=["BTC"]))
-    (kept,) = (row for row in rows_of(lake, EVENTS.name) if row["asset"] == "BTC")
+    (kept,) = (row for row in rows(lake, EVENTS.name) if row["asset"] == "BTC")
     assert kept["peak_at"] == pytest.approx(BEGUN, abs=SHORTLY)
     # Another time leaves it, and the same time at a higher threshold does not.
     find_events(lake, Search(START, BEGUN - timedelta(minutes=5), assets=["BTC"]))
-    assert [row["asset"] for row in rows_of(lake, EVENTS.name)].count("BTC") == 1
+    assert [row["asset"] for row in rows(lake, EVENTS.name)].count("BTC") == 1
     assert find_events(lake, Search(START, END, assets=["BTC"], threshold=1000)) == []
-    assert "BTC" not in [row["asset"] for row in rows_of(lake, EVENTS.name)]
+    assert "BTC" not in [row["asset"] for row in rows(lake, EVENTS.name)]
 
 
 MIDNIGHT = datetime(2024, 2, 8, tzinfo=UTC)
@@ -82,7 +83,7 @@ def test_a_burst_on_the_edge_of_a_search_belongs_to_the_time_it_begins_in(tmp_pa
     assert find_events(lake, Search(second(610), second(1200))) == []
     (again,) = find_events(lake, Search(MIDNIGHT, second(610)))
     assert (again.starts_at, again.ends_at) == (whole.starts_at, whole.ends_at)
-    assert len(list(rows_of(lake, EVENTS.name))) == 1
+    assert len(rows(lake, EVENTS.name)) == 1
 
 
 def test_the_same_finding_is_not_committed_again(tmp_path: Path) -> None:

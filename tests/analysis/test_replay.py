@@ -14,7 +14,8 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.simulator.market import SECOND
 from schemahub_lib.tables.lake import Lake
-from tests.analysis.market import BURST, lake_with, rows_of
+from tests.analysis.market import BURST, lake_with
+from tests.e2e.pipelines import rows
 
 BEGUN = datetime.fromtimestamp(BURST.start_ns / SECOND, UTC)
 LENGTH = timedelta(seconds=12)
@@ -30,16 +31,16 @@ def test_its_ticks_are_the_rows_of_the_window(lake: Lake) -> None:
     shown = replay(lake, "BTC", BEGUN)
     expected = [
         row
-        for row in rows_of(lake, TRADES_UNIFIED.name)
-        if row["base_asset"] == "BTC" and BEGUN <= row["trade_ts"] < BEGUN + LENGTH  # type: ignore[operator]
+        for row in rows(lake, TRADES_UNIFIED.name)
+        if row["base_asset"] == "BTC" and BEGUN <= row["trade_ts"] < BEGUN + LENGTH
     ]
     assert [venue.exchange for venue in shown.venues] == ["BINANCE", "COINBASE", "KRAKEN"]
     assert sum(len(venue.ticks) for venue in shown.venues) == len(expected) > 3000
     for venue in shown.venues:
         assert (np.diff(venue.ticks.time) >= 0).all()
         of_venue = [row for row in expected if row["exchange"] == venue.exchange]
-        assert sorted(venue.ticks.price.tolist()) == sorted(row["price"] for row in of_venue)  # type: ignore[type-var]
-        assert sum(venue.quantity) == pytest.approx(sum(row["quantity"] for row in of_venue))  # type: ignore[misc]
+        assert sorted(venue.ticks.price.tolist()) == sorted(row["price"] for row in of_venue)
+        assert sum(venue.quantity) == pytest.approx(sum(row["quantity"] for row in of_venue))
         assert (venue.ticks.side > 0).sum() == sum(row["side"] == "BUY" for row in of_venue)
 
 

@@ -93,10 +93,9 @@ class KrakenFeed(Feed):
                 frames += [_ticker("update", listing, quote, now_ns)] if quote else []
                 continue
             found = self.rows(listing, trades, since_ns, now_ns)
-            quote = self.quote(listing, now_ns)
             if found and channel == "trade":
                 frames.append(_frame("trade", "update", found))
-            elif found and quote:
+            elif found and (quote := self.quote(listing, now_ns)):
                 frames.append(_ticker("update", listing, quote, now_ns))
         if frames:
             self._beat_ns = now_ns
