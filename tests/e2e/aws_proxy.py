@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from tests.loopback import Handler, serving
 
 # Sees what is asked: of S3 method and path, of Glue who asks and the operation, such as AWSGlue.GetTable. The status
 # and body sent instead, or None to pass it on.
@@ -31,7 +31,7 @@ def refusing(upstream: str, refuse: Refuse) -> Iterator[str]:
     """The URL of a proxy that asks `refuse` before it passes a request on."""
     target = urlsplit(upstream).netloc
 
-    class Handler(BaseHTTPRequestHandler):
+    class Proxy(Handler):
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
@@ -71,20 +71,5 @@ def refusing(upstream: str, refuse: Refuse) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Say nothing of clients that hang up, as Java's do."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Proxy) as url:
+        yield url

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
+
+from tests.loopback import Handler, serving
 
 # Sees the request's path with its query and the good body; what is sent instead, or None to leave it as it is.
 Spoiler = Callable[[str, bytes], "bytes | None"]
@@ -25,7 +25,7 @@ def spoiling(urls: Mapping[str, str], spoil: Spoiler) -> Iterator[dict[str, str]
 def _proxy(upstream: str, spoil: Spoiler) -> Iterator[str]:
     session = requests.Session()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Proxy(Handler):
         def do_GET(self) -> None:
             answer = session.get(upstream + self.path, headers={"User-Agent": "proxy"}, timeout=10)
             body = spoil(self.path, answer.content)
@@ -41,16 +41,5 @@ def _proxy(upstream: str, spoil: Spoiler) -> Iterator[str]:
             self.wfile.write(body[: len(body) // 2] if cut else body)
             self.close_connection = True
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Silence: what matters is asserted."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        session.close()
-        thread.join()
+    with session, serving(Proxy) as url:
+        yield url

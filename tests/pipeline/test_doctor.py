@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -19,6 +17,7 @@ from schemahub_lib.pipeline.doctor import Finding, examine
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
+from tests.loopback import Handler, serving
 
 MakeLake = Callable[..., Lake]
 
@@ -150,7 +149,7 @@ def test_a_whole_key_is_set(make_lake: MakeLake, urls: dict[str, str]) -> None:
     assert findings(make_lake(SCHEMAHUB_BINANCE_KEY="abc", **urls))["binance key"].found == "set"
 
 
-class Late(BaseHTTPRequestHandler):
+class Late(Handler):
     """An exchange whose clock is two minutes behind."""
 
     def do_GET(self) -> None:
@@ -161,21 +160,10 @@ class Late(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(time.time() - 120)
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Silence."""
-
 
 def test_a_clock_that_is_off_is_told_by_how_much(make_lake: MakeLake, urls: dict[str, str]) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Late)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
+    with serving(Late) as url:
         found = findings(make_lake(**urls | {"SCHEMAHUB_COINBASE_URL": url}))["clock"]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert found.status == "warn"
     assert found.found in ("+120 s against coinbase", "+121 s against coinbase")
     assert "NTP" in found.remedy

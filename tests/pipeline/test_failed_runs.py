@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,13 @@ from schemahub_lib.pipeline.resume import Resumption
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 from tests.archives import binance_line, binance_zip
+from tests.loopback import Handler, serving
 
 BINANCE = EXCHANGES["binance"]
 Options = dict[str, Any]
 
 
-class Away(BaseHTTPRequestHandler):
+class Away(Handler):
     """An exchange that wants to be asked again in an hour."""
 
     def do_GET(self) -> None:
@@ -40,19 +40,12 @@ class Away(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def lake(make_lake: Callable[..., Lake]) -> Iterator[Lake]:
     """A lake whose Binance is away."""
-    with HTTPServer(("127.0.0.1", 0), Away) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield make_lake(SCHEMAHUB_BINANCE_URL=f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-        thread.join()
+    with serving(Away) as url:
+        yield make_lake(SCHEMAHUB_BINANCE_URL=url)
 
 
 @pytest.fixture

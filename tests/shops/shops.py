@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +17,7 @@ from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.exchanges.windows import NewestFirst
 from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Request, Response, Trouble
 from schemahub_lib.schemas import BY_THE_RUN, RAW_COMMON, Column, Table
+from tests.loopback import Handler, serving
 
 ORDERS_UNIFIED = Table(
     "orders_unified",
@@ -158,7 +157,7 @@ SHOPS: dict[str, Shop] = {"harbour": Harbour(), "meadow": Meadow()}
 def open_shop(shop: Shop, stores: dict[str, list[Order]]) -> Iterator[str]:
     """A shop with these orders, oldest first, on loopback; its URL. More may be added while it is open."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Counter(Handler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             asked = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -169,23 +168,13 @@ def open_shop(shop: Shop, stores: dict[str, list[Order]]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
     def page(asked: dict[str, str]) -> Sequence[dict[str, Any]]:
         low, high = int(asked["after"]), int(asked.get("before", 2**62))
         found = [order for order in stores[asked["store"]] if low < order.number < high]
         return [shop.told(asked["store"], order) for order in found[::-1][: int(asked["limit"])]]  # type: ignore[attr-defined]
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Counter) as url:
+        yield url
 
 
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
