@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -9,7 +8,6 @@ import requests
 from schemahub_lib.simulator import Simulator
 
 NOW = "2024-02-08T15:20:00Z"
-RECORDED = Path(__file__).resolve().parents[2] / "../shared/data/recorded"
 
 Get = Callable[..., requests.Response]
 
@@ -46,10 +44,3 @@ def frozen(start: Callable[..., tuple[Simulator, Get]]) -> Iterator[tuple[Simula
 @pytest.fixture(scope="package")
 def get(frozen: tuple[Simulator, Get]) -> Get:
     return frozen[1]
-
-
-@pytest.fixture(scope="package")
-def recorded_folder() -> Path:
-    if not RECORDED.is_dir():
-        pytest.skip("recorded payloads are not at ../shared/data/recorded")
-    return RECORDED

@@ -14,8 +14,8 @@ from schemahub_lib.simulator import Simulator
 
 
 @pytest.fixture(scope="module")
-def get(start: Callable[..., Any], recorded_folder: Path) -> Iterator[Any]:
-    simulator, get = start(recorded=recorded_folder, rate_limits=False)
+def get(start: Callable[..., Any], recorded: Path) -> Iterator[Any]:
+    simulator, get = start(recorded=recorded, rate_limits=False)
     with simulator:
         yield get
 
@@ -25,9 +25,9 @@ def exact(text: str) -> Any:
     return json.loads(text, parse_float=str, parse_int=str)
 
 
-def test_coinbase_files_of_two_years_are_one_product_with_a_hole_between(get: Any, recorded_folder: Path) -> None:
-    files = [*(recorded_folder / "coinbase/trades/2016-05-12_btc-usd_paged").glob("page??.json")]
-    files.append(recorded_folder / "coinbase/trades/2018-04-13_btc-usd_p1.json")
+def test_coinbase_files_of_two_years_are_one_product_with_a_hole_between(get: Any, recorded: Path) -> None:
+    files = [*(recorded / "coinbase/trades/2016-05-12_btc-usd_paged").glob("page??.json")]
+    files.append(recorded / "coinbase/trades/2018-04-13_btc-usd_p1.json")
     rows = {row["trade_id"]: row for file in files for row in exact(file.read_text())}
     expected = sorted(rows.values(), key=lambda row: -int(row["trade_id"]))
     walked: list[Any] = []
@@ -39,21 +39,21 @@ def test_coinbase_files_of_two_years_are_one_product_with_a_hole_between(get: An
     assert {len(str(row["trade_id"])) for row in walked} == {7, 8}
 
 
-def test_the_recorded_coinbase_window_is_answered_as_it_was_recorded(get: Any, recorded_folder: Path) -> None:
-    recorded = recorded_folder / "coinbase/trades/2016-05-12_btc-usd_paged/page00.json"
+def test_the_recorded_coinbase_window_is_answered_as_it_was_recorded(get: Any, recorded: Path) -> None:
+    kept = recorded / "coinbase/trades/2016-05-12_btc-usd_paged/page00.json"
     answer = get("coinbase", "/products/BTC-USD/trades", before=8408014, after=8408115, limit=100)
-    assert answer.text == recorded.read_text().strip()
+    assert answer.text == kept.read_text().strip()
     assert (answer.headers["cb-before"], answer.headers["cb-after"]) == ("8408114", "8408015")
 
 
-def test_a_row_keeps_its_recorded_text(get: Any, recorded_folder: Path) -> None:
-    recorded = recorded_folder / "coinbase/trades/2024-03-13_btc-usdt_1row_ccxt.json"
-    assert get("coinbase", "/products/BTC-USDT/trades").text == recorded.read_text().strip()
+def test_a_row_keeps_its_recorded_text(get: Any, recorded: Path) -> None:
+    kept = recorded / "coinbase/trades/2024-03-13_btc-usdt_1row_ccxt.json"
+    assert get("coinbase", "/products/BTC-USDT/trades").text == kept.read_text().strip()
 
 
-def test_binance_pages_by_from_id_over_the_hole_between_two_files(get: Any, recorded_folder: Path) -> None:
+def test_binance_pages_by_from_id_over_the_hole_between_two_files(get: Any, recorded: Path) -> None:
     files = ("2020-10-26_BTCUSDT_limit1000.json", "2026-04-07_BTCUSDT_trunc5.json")
-    expected = [row for file in files for row in exact((recorded_folder / "binance/trades" / file).read_text())]
+    expected = [row for file in files for row in exact((recorded / "binance/trades" / file).read_text())]
     walked: list[Any] = []
     number = 1
     while page := exact(get("binance", "/api/v3/historicalTrades", symbol="BTCUSDT", limit=300, fromId=number).text):
@@ -62,34 +62,32 @@ def test_binance_pages_by_from_id_over_the_hole_between_two_files(get: Any, reco
     assert walked == expected
 
 
-def test_binance_finds_a_time_by_an_aggregate_made_of_each_trade(get: Any, recorded_folder: Path) -> None:
-    file = recorded_folder / "binance/trades/2020-10-26_BTCUSDT_limit1000.json"
+def test_binance_finds_a_time_by_an_aggregate_made_of_each_trade(get: Any, recorded: Path) -> None:
+    file = recorded / "binance/trades/2020-10-26_BTCUSDT_limit1000.json"
     trade = json.loads(file.read_text())[400]
     found = get("binance", "/api/v3/aggTrades", symbol="BTCUSDT", startTime=trade["time"], limit=1000).json()
     assert found[0]["T"] == trade["time"]
     assert trade["id"] in [aggregate["f"] for aggregate in found[:60]]
 
 
-def test_recorded_binance_aggregates_come_before_made_ones(get: Any, recorded_folder: Path) -> None:
-    file = recorded_folder / "binance/aggTrades/2026-04-07_BTCUSDT_limit5.json"
-    recorded = json.loads(file.read_text())
-    found = get("binance", "/api/v3/aggTrades", symbol="BTCUSDT", startTime=recorded[0]["T"]).json()
-    assert found == recorded
+def test_recorded_binance_aggregates_come_before_made_ones(get: Any, recorded: Path) -> None:
+    file = recorded / "binance/aggTrades/2026-04-07_BTCUSDT_limit5.json"
+    kept = json.loads(file.read_text())
+    found = get("binance", "/api/v3/aggTrades", symbol="BTCUSDT", startTime=kept[0]["T"]).json()
+    assert found == kept
 
 
-def test_kraken_rows_without_id_are_served_in_order_with_the_recorded_last(get: Any, recorded_folder: Path) -> None:
-    recorded = exact((recorded_folder / "kraken/trades/2019-05-15_BCHEUR.json").read_text())
-    assert exact(get("kraken", "/0/public/Trades", pair="BCHEUR").text) == recorded
+def test_kraken_rows_without_id_are_served_in_order_with_the_recorded_last(get: Any, recorded: Path) -> None:
+    kept = exact((recorded / "kraken/trades/2019-05-15_BCHEUR.json").read_text())
+    assert exact(get("kraken", "/0/public/Trades", pair="BCHEUR").text) == kept
 
 
 @pytest.mark.parametrize("file", ["2019-05-15_BCHEUR.json", "2025-11-10_XBTUSDT_tradeid.json"])
 @pytest.mark.parametrize("count", [7, 333])
-def test_kraken_pages_of_any_size_lose_and_repeat_nothing(
-    get: Any, recorded_folder: Path, file: str, count: int
-) -> None:
-    recorded = exact((recorded_folder / "kraken/trades" / file).read_text())["result"]
-    last = recorded.pop("last")
-    ((pair, expected),) = recorded.items()
+def test_kraken_pages_of_any_size_lose_and_repeat_nothing(get: Any, recorded: Path, file: str, count: int) -> None:
+    kept = exact((recorded / "kraken/trades" / file).read_text())["result"]
+    last = kept.pop("last")
+    ((pair, expected),) = kept.items()
     walked, cursor = [], "0"
     for _ in range(1000 // count + 2):
         result = exact(get("kraken", "/0/public/Trades", pair=pair, since=cursor, count=count).text)["result"]
@@ -97,23 +95,23 @@ def test_kraken_pages_of_any_size_lose_and_repeat_nothing(
     assert (walked, cursor) == (expected, last)
 
 
-def test_product_lists_are_the_recorded_ones(get: Any, recorded_folder: Path) -> None:
-    def recorded(path: str) -> Any:
-        return json.loads((recorded_folder / path).read_text())
+def test_product_lists_are_the_recorded_ones(get: Any, recorded: Path) -> None:
+    def kept(path: str) -> Any:
+        return json.loads((recorded / path).read_text())
 
-    assert get("coinbase", "/products").json() == recorded("coinbase/products/2021-04-17_pro_products.json")
+    assert get("coinbase", "/products").json() == kept("coinbase/products/2021-04-17_pro_products.json")
     assert (
         get("binance", "/api/v3/exchangeInfo").json()["symbols"]
-        == (recorded("binance/exchangeInfo/2026-06_gct_trunc12.json")["symbols"])
+        == (kept("binance/exchangeInfo/2026-06_gct_trunc12.json")["symbols"])
     )
-    assert get("kraken", "/0/public/Assets").json() == recorded("kraken/Assets/2017-10-03.json")
+    assert get("kraken", "/0/public/Assets").json() == kept("kraken/Assets/2017-10-03.json")
     assert get("kraken", "/0/public/AssetPairs").json() == (
-        recorded("kraken/AssetPairs/2025-11_nautilus_http_asset_pairs.json")
+        kept("kraken/AssetPairs/2025-11_nautilus_http_asset_pairs.json")
     )
 
 
-def test_a_recorded_book_is_served(get: Any, recorded_folder: Path) -> None:
-    book = json.loads((recorded_folder / "binance/depth/2019-01-29_ETHBTC.json").read_text())
+def test_a_recorded_book_is_served(get: Any, recorded: Path) -> None:
+    book = json.loads((recorded / "binance/depth/2019-01-29_ETHBTC.json").read_text())
     assert get("binance", "/api/v3/depth", symbol="ETHBTC", limit=10).json()["bids"] == book["bids"][:10]
 
 
