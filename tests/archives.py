@@ -1,12 +1,20 @@
-"""Makes bulk files of trades as the exchanges publish them, and damages them."""
+"""Makes bulk files of trades as the exchanges publish them, damages them, and reads them."""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
+from schemahub_lib.exchanges.base import Exchange
+from schemahub_lib.http.messages import Rejected
+from schemahub_lib.tables.archives import ArchiveFile, open_archive, read_archive
+
+FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
 BINANCE_HEADER = "id,price,qty,quote_qty,time,is_buyer_maker,is_best_match"
 # The first trade ever of XBTUSD, and the next.
 KRAKEN_LINES = ("1381095255,122.0,0.1", "1381179030,123.61,0.1")
@@ -74,3 +82,25 @@ def flip_a_byte(path: Path, member: str) -> None:
     whole = bytearray(path.read_bytes())
     whole[at] ^= 0x10
     path.write_bytes(whole)
+
+
+def read(
+    exchange: Exchange, path: Path, *, batch_rows: int = 250_000, keep_payload: bool = True
+) -> tuple[pa.Table, list[Rejected]]:
+    """All of a file with one CSV of trades."""
+    (file,) = open_archive(exchange, path)
+    return read_file(exchange, file, batch_rows=batch_rows, keep_payload=keep_payload)
+
+
+def read_file(
+    exchange: Exchange, file: ArchiveFile, *, batch_rows: int = 250_000, keep_payload: bool = True
+) -> tuple[pa.Table, list[Rejected]]:
+    batches = list(read_archive(exchange, file, fetched_at=FETCHED, keep_payload=keep_payload, batch_rows=batch_rows))
+    assert all(len(batch.rows) <= batch_rows for batch in batches)
+    return pa.concat_tables([batch.rows for batch in batches]), [r for batch in batches for r in batch.rejected]
+
+
+def kraken_csv(folder: Path, lines: Sequence[str], name: str = "XBTUSD.csv") -> Path:
+    path = folder / name
+    path.write_text(text_of(lines), encoding="utf-8")
+    return path
