@@ -53,15 +53,18 @@ class Figures:
 
 @dataclass(frozen=True)
 class Partition:
-    """Files to rewrite together: `where` (Spark SQL) says which, None for all of a table that has no partitions."""
+    """Files to rewrite together: `where` (Spark SQL) says which, None for all of a table that has no partitions.
+
+    `whole`: all of them, and not only the small ones.
+    """
 
     name: str
     where: str | None
     files: int
-    sort: bool
+    whole: bool
 
     def __str__(self) -> str:
-        return f"{'sort' if self.sort else 'bin-pack'} {self.name}"
+        return f"{'sort' if self.whole else 'compact'} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -201,8 +204,7 @@ def _partitions(table: IcebergTable, now: datetime) -> Iterator[Partition]:
         cold = day is not None and _is_cold(day, everything, now)
         crowded = {part for part, files in parts.items() if sum(file.size < small for file in files) >= SMALL_FILES}
         if crowded or (cold and not all(_in_order(files) for files in parts.values())):
-            # Packed into another layout, they would become as many small files as Spark's shuffle has partitions.
-            yield Partition(name, where, len(everything), sort=cold or _OLDER_LAYOUT in crowded)
+            yield Partition(name, where, len(everything), whole=cold)
 
 
 def _files(table: IcebergTable) -> dict[_Group, dict[Any, list[_File]]]:

@@ -61,12 +61,17 @@ def drop_branches(lake: Lake, name: str, branches: Collection[str]) -> None:
 
 
 def rewrite_partition(lake: Lake, name: str, partition: Partition, owner: str) -> Rewritten:
-    """Rewrite one partition's files into fewer, or all of them in the table's sort order. Raises SchemaHubError."""
+    """Rewrite one partition's small files into fewer, or all of its files. Raises SchemaHubError.
+
+    Both in the table's sort order, if it has one: packed as they come, without a sort, a symbol's trades would lie in
+    every row group.
+    """
+    table = loaded(lake, name)
     options = {"rewrite-all": "true"}
-    if not partition.sort:
-        small = small_below(loaded(lake, name))
-        options = {"min-input-files": str(SMALL_FILES), "min-file-size-bytes": str(small)}
-    arguments: dict[str, Any] = {"strategy": "sort" if partition.sort else "binpack", "options": options}
+    if not partition.whole:
+        options = {"min-input-files": str(SMALL_FILES), "min-file-size-bytes": str(small_below(table))}
+    strategy = "binpack" if table.sort_order().is_unsorted else "sort"
+    arguments: dict[str, Any] = {"strategy": strategy, "options": options}
     if partition.where:
         arguments["where"] = partition.where
     with _turn(lake, name, owner) as locked:

@@ -92,7 +92,7 @@ def test_what_was_done_is_told_before_and_after_and_recorded(lake: Lake) -> None
     done = upkeep(lake)[RAW.name]
     assert (done.before.files, done.after.files) == (6, 1)
     assert done.after.bytes < done.before.bytes
-    assert done.done[0] == "bin-pack 2026-01-01: 6 files became 1"
+    assert done.done[0] == "compact 2026-01-01: 6 files became 1"
     rows = lake.find(RUNS.name).scan().to_arrow().to_pylist()  # type: ignore[union-attr]
     assert [(row["job"], row["source"], row["status"]) for row in rows] == [("maintain", RAW.name, "ok")]
 
@@ -102,7 +102,7 @@ def test_a_dry_run_says_what_is_due_and_changes_nothing(lake: Lake) -> None:
     before = lake.find(RAW.name).metadata_location  # type: ignore[union-attr]
     told = upkeep(lake, keep=NOTHING, dry_run=True)[RAW.name]
     assert [text.partition(":")[0] for text in told.due] == [
-        "bin-pack 2026-01-01",
+        "compact 2026-01-01",
         "expire 6 snapshots",
         "look for orphan files",
     ]
@@ -225,7 +225,7 @@ def test_a_writer_and_maintenance_side_by_side_neither_fail_nor_starve(make_lake
     unify(lake)
     assert failures == []
     assert [error for run in runs for one in run.values() for error in one.errors] == []
-    assert any("bin-pack" in text for run in runs for text in run[RAW.name].done)
+    assert any("compact" in text for run in runs for text in run[RAW.name].done)
     everything = sorted((product, str(n)) for product in ("BTC-USD", "ETH-USD") for n in range(250))
     assert keys(lake, RAW.name) == everything
     assert keys(lake, TARGET) == everything
@@ -256,7 +256,7 @@ def test_a_whole_maintenance_on_s3_and_glue(aws: dict[str, str], monkeypatch: py
     done = {one["table"]: one for one in json.loads(ran.stdout)}
     assert set(done) == {RAW.name, TARGET, *(t.name for t in LEDGERS if lake.find(t.name) is not None)}
     assert done[RAW.name]["done"] == [
-        "bin-pack 2026-01-01: 6 files became 1",
+        "compact 2026-01-01: 6 files became 1",
         "expired 6 snapshots, and 0 data files with them",
         "looked for orphans: deleted 1 files and 1 state files",
     ]

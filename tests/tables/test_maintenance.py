@@ -69,7 +69,7 @@ def test_a_day_of_five_small_files_is_packed_once_and_one_of_four_is_left(lake: 
     for first in range(DAY, DAY + 80, 20):
         publish_trades(lake, first, first + 19)
     before = keys(lake, RAW.name)
-    assert rewrites(lake) == ["bin-pack 2026-01-01: 5 files"]
+    assert rewrites(lake) == ["compact 2026-01-01: 5 files"]
     rewrite_all(lake)
     assert rewrites(lake) == []
     assert len(data_files(lake)) == 1 + 4
@@ -136,7 +136,7 @@ def test_a_table_by_hours_is_compacted_day_by_day(lake: Lake) -> None:
         publish_trades(lake, trade, trade)
     for trade in range(DAY + 6, DAY + 10):
         publish_trades(lake, trade, trade)
-    assert rewrites(lake) == ["bin-pack 2026-01-01: 5 files"]
+    assert rewrites(lake) == ["compact 2026-01-01: 5 files"]
     assert rewrites(lake, LATER) == ["sort 2026-01-01: 5 files", "sort 2026-01-02: 4 files"]
     assert_compaction_settles_it(lake)
     assert len(data_files(lake)) == 2
@@ -150,14 +150,14 @@ def test_a_table_is_compacted_whose_layout_changed_from_days_to_hours_and_back(l
     for trade in range(5):
         publish_trades(lake, trade, trade)
     lay_out(lake, "REPLACE PARTITION FIELD time_day WITH hours(time)")
-    assert rewrites(lake) == ["sort 2026-01-01: 5 files"]
+    assert rewrites(lake) == ["compact 2026-01-01: 5 files"]
     assert_compaction_settles_it(lake)
     for trade in (*range(5, 8), 60, 66):
         publish_trades(lake, trade, trade)
     assert rewrites(lake) == []
     lay_out(lake, "REPLACE PARTITION FIELD time_hour WITH days(time)")
     publish_trades(lake, 140, 140)
-    assert rewrites(lake) == ["sort 2026-01-01: 7 files"]
+    assert rewrites(lake) == ["compact 2026-01-01: 7 files"]
     assert_compaction_settles_it(lake)
     assert len(data_files(lake)) == 1
 
@@ -166,8 +166,8 @@ def test_ledgers_are_packed_with_and_without_partitions(lake: Lake) -> None:
     for number in range(5):
         lake.append(RUNS, [{"run_id": str(number)}])
         lake.append(PRODUCTS, [{"source": "kraken", "symbol": str(number)}])
-    assert rewrites(lake, name=RUNS.name) == ["bin-pack all: 5 files"]
-    assert rewrites(lake, name=PRODUCTS.name) == ["bin-pack kraken: 5 files"]
+    assert rewrites(lake, name=RUNS.name) == ["compact all: 5 files"]
+    assert rewrites(lake, name=PRODUCTS.name) == ["compact kraken: 5 files"]
     for ledger in (RUNS, PRODUCTS):
         rewrite_all(lake, name=ledger.name)
         assert rewrites(lake, name=ledger.name) == []
