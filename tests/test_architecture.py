@@ -31,7 +31,7 @@ LAYERS = (
             "render_mappings",
             "render_events",
         ),
-        *("glue", "__main__", "demo"),
+        *("glue", "__main__", "demo", "ui"),
     },
 )
 # The simulator is an independent reading of the exchanges' documents.

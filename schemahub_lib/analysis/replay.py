@@ -16,14 +16,36 @@ from schemahub_lib.pipeline.query import query
 from schemahub_lib.tables.lake import Lake
 
 LONGEST = timedelta(hours=1)
+MOST = 60_000  # trades of a window that are kept one by one
 
+# Of more, those that are first, last, cheapest and dearest in each stretch of time: a line through them looks like one
+# through all. Where several are, it is that with the lowest id, so that the same window is the same replay.
 _TRADES = """
-SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
-       (CASE side WHEN 'BUY' THEN 1 WHEN 'SELL' THEN -1 ELSE 0 END)::DOUBLE AS side
-FROM trades_unified
-WHERE trade_ts >= $start AND trade_ts < $end AND coalesce(base_asset, symbol) = $asset
-  AND (len($venues) = 0 OR list_contains($venues, exchange))
-ORDER BY exchange, symbol, trade_ts, try_cast(trade_id AS HUGEINT), trade_id
+WITH trades AS (
+    SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
+           (CASE side WHEN 'BUY' THEN 1 WHEN 'SELL' THEN -1 ELSE 0 END)::DOUBLE AS side, trade_id
+    FROM trades_unified
+    WHERE trade_ts >= $start AND trade_ts < $end AND coalesce(base_asset, symbol) = $asset
+      AND (len($venues) = 0 OR list_contains($venues, exchange))
+),
+counted AS (SELECT count(*) AS number, count(DISTINCT (exchange, symbol)) AS markets FROM trades),
+marked AS (
+    SELECT exchange, symbol, time // (1 + $length // ($most // (4 * markets))) AS stretch,
+           {'at': time, 'id': trade_id, 'trade': trades} AS by_time,
+           {'at': price, 'id': trade_id, 'trade': trades} AS by_price
+    FROM trades, counted WHERE number > $most
+),
+kept AS (
+    SELECT DISTINCT unnest([min(by_time).trade, max(by_time).trade, min(by_price).trade, max(by_price).trade]) AS trade
+    FROM marked GROUP BY exchange, symbol, stretch
+)
+SELECT *, (SELECT number FROM counted) AS of_trades
+FROM (
+    SELECT * FROM trades WHERE (SELECT number FROM counted) <= $most
+    UNION ALL
+    SELECT trade.* FROM kept
+)
+ORDER BY exchange, symbol, time, try_cast(trade_id AS HUGEINT), trade_id
 """
 
 
@@ -50,24 +72,33 @@ class Mover:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """How far the highest of the venues' middle prices was above the lowest, in basis points, from each time on."""
+    """How far the highest of the venues' middle prices was above the lowest, from each time on, and how far each was
+    above the mean of all, NaN before it traded: all in basis points."""
 
     time: I64  # microseconds since 1970
     apart: F64
+    above_mean: F64  # a row for each venue
 
 
 @dataclass(frozen=True)
 class Replay:
-    """`start` and `end` bound the window, which may be without a trade."""
+    """`start` and `end` bound the window, which may be without a trade. `trades` is how many it has; the venues hold
+    fewer where there are too many to show."""
 
     asset: str
     start: datetime
     end: datetime
+    trades: int
     venues: Sequence[Venue]
+
+    @property
+    def thinned(self) -> bool:
+        """Whether only some of the window's trades are held."""
+        return sum(len(venue.ticks) for venue in self.venues) < self.trades
 
     def movers(self) -> list[Mover]:
         """The venues, who moved first first; none where their trades do not tell, and those that do not at the end."""
-        if not self.venues:
+        if not self.venues or self.thinned:
             return []
         first = max(self.venues, key=lambda venue: len(venue.ticks))
         found = self._behind(first)
@@ -86,17 +117,39 @@ class Replay:
     def disagreement(self) -> Disagreement:
         """From the first time at which two venues have traded. Venues that quote in other assets (USD, USDT) are
         compared as if these were one, so that what stands between these counts too."""
-        middles = [venue.ticks.middle() for venue in self.venues if len(venue.ticks)]
+        middles = [venue.ticks.middle() for venue in self.venues]
         if len(middles) < 2:
-            return Disagreement(np.array([], dtype=np.int64), np.array([]))
+            return Disagreement(np.array([], dtype=np.int64), np.array([]), np.empty((len(middles), 0)))
         time = np.unique(np.concatenate([at for at, _ in middles]))
         last = np.full((len(middles), len(time)), np.nan)
         for row, (at, log_price) in zip(last, middles, strict=True):
             place = np.searchsorted(at, time, side="right") - 1
             row[place >= 0] = log_price[place[place >= 0]]
         told = np.isfinite(last).sum(axis=0) >= 2
-        apart = np.nanmax(last[:, told], axis=0) - np.nanmin(last[:, told], axis=0)
-        return Disagreement(np.rint(time[told] * 1e3).astype(np.int64), apart * BASIS_POINTS)
+        last = last[:, told] * BASIS_POINTS
+        apart = np.nanmax(last, axis=0) - np.nanmin(last, axis=0)
+        return Disagreement(np.rint(time[told] * 1e3).astype(np.int64), apart, last - np.nanmean(last, axis=0))
+
+
+def sentences(shown: Replay, movers: Sequence[Mover]) -> list[str]:
+    """Who moved first, in words."""
+    if shown.thinned:
+        return ["who moved first is not told of so many trades: a shorter window tells"]
+    if not movers:
+        return ["who moved first cannot be told: too few trades, too little movement, or one venue only"]
+    first, *others = movers
+    lines = []
+    for other in others:
+        if other.behind is None:
+            lines.append(f"how far {other.exchange} {other.symbol} is behind cannot be told")
+        elif other.behind.sure:
+            lines.append(
+                f"{first.exchange} leads {other.exchange} by {other.behind.ms:.0f} ms ± {other.behind.error:.0f}"
+            )
+        else:
+            span = f"{other.behind.ms:.0f} ms ± {other.behind.error:.0f}"
+            lines.append(f"{first.exchange} and {other.exchange} moved together ({span})")
+    return lines
 
 
 def replay(
@@ -109,12 +162,14 @@ def replay(
 ) -> Replay:
     """The trades of a window, of all venues or those named (`COINBASE`), now or as the lake knew them at `as_of`.
 
-    Raises UsageError for a window that cannot be, and without unified trades.
+    Of more than `MOST` trades some are kept, that tell how the price went. Raises UsageError for a window that cannot
+    be, and without unified trades.
     """
     if not timedelta() < length <= LONGEST:
         raise UsageError(f"a replay's window is longer than nothing, and {LONGEST} at most")
     end = start + length
-    parameters = {"start": start, "end": end, "asset": asset, "venues": list(venues)}
+    parameters = {"start": start, "end": end, "asset": asset, "venues": list(venues), "most": MOST}
+    parameters["length"] = int(length / timedelta(microseconds=1))
     rows = query(lake, _TRADES, as_of, parameters=parameters)
     names = list(zip(rows["exchange"].to_pylist(), rows["symbol"].to_pylist(), strict=True))
     edges = [0, *(place for place, (one, next_) in enumerate(pairwise(names), 1) if one != next_), len(names)]
@@ -124,4 +179,4 @@ def replay(
         part = {name: column[first:after] for name, column in columns.items()}
         ticks = Ticks(part["time"], part["price"], part["side"])
         found.append(Venue(*names[first], rows["quote_asset"][first].as_py(), ticks, part["quantity"]))
-    return Replay(asset, start, end, found)
+    return Replay(asset, start, end, rows["of_trades"][0].as_py() if names else 0, found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemahub_lib.analysis.replay import Replay, Venue, replay
+from schemahub_lib.analysis.replay import MOST, Replay, Venue, replay, sentences
 from schemahub_lib.analysis.ticks import Ticks
 from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import TRADES_UNIFIED
@@ -85,11 +85,31 @@ def test_how_far_apart_is_the_widest_of_the_venues_middles() -> None:
         "BTC",
         BEGUN,
         BEGUN + LENGTH,
+        4,
         [venue("A", (1000, 100.0), (3000, 101.0)), venue("B", (2000, 100.0)), venue("C", (4000, 99.0))],
     )
     found = shown.disagreement()
     assert found.time.tolist() == [2000, 3000, 4000]
     assert found.apart == pytest.approx([0.0, 1e4 * np.log(101 / 100), 1e4 * np.log(101 / 99)])
+    half = 1e4 * np.log(101 / 100) / 2
+    assert found.above_mean[:, 1] == pytest.approx([half, -half, np.nan], nan_ok=True)
+
+
+def test_of_very_many_trades_those_are_kept_that_tell_how_the_price_went(tmp_path: Path) -> None:
+    hour = timedelta(hours=1)
+    lake = lake_with(tmp_path, BEGUN - hour / 2, BEGUN + hour / 2, "BTC")
+    shown, again = (replay(lake, "BTC", BEGUN - hour / 2, hour) for _ in range(2))
+    there = [row for row in rows(lake, TRADES_UNIFIED.name) if row["base_asset"] == "BTC"]
+    assert shown.thinned
+    assert shown.trades == len(there) > MOST >= sum(len(venue.ticks) for venue in shown.venues) > MOST / 4
+    for venue, same in zip(shown.venues, again.venues, strict=True):
+        prices = {row["trade_ts"].timestamp(): row["price"] for row in there if row["exchange"] == venue.exchange}
+        assert (venue.ticks.price.min(), venue.ticks.price.max()) == (min(prices.values()), max(prices.values()))
+        assert venue.ticks.time[-1] == round(max(prices) * 1e6)
+        assert np.array_equal(venue.ticks.time, same.ticks.time)
+        assert np.array_equal(venue.ticks.price, same.ticks.price)
+    assert shown.movers() == []
+    assert sentences(shown, []) == ["who moved first is not told of so many trades: a shorter window tells"]
 
 
 def test_a_window_without_trades_is_empty(lake: Lake) -> None:

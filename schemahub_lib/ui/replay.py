@@ -1,0 +1,243 @@
+"""The Replay page: a moment of the market again, tick by tick."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import orjson
+from nicegui import app, ui
+from nicegui.element import Element
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from schemahub_lib.analysis.replay import Replay, replay, sentences
+from schemahub_lib.analysis.ticks import F64
+from schemahub_lib.config import parse_duration, parse_time
+from schemahub_lib.errors import SchemaHubError, UsageError
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.publishes import publishes
+from schemahub_lib.pipeline.query import query
+from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.ui.layout import looked_up, page
+
+log = logging.getLogger(__name__)
+
+_EVENTS = "SELECT asset, peak_at, move, ratio, trades, venues FROM schemahub_events ORDER BY ratio DESC LIMIT 200"
+_PUBLISHES = 100  # the newest, of which one can be chosen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is replayed, as the address says it: times in ISO 8601, `venues` separated by commas."""
+
+    asset: str = ""
+    at: str = ""
+    window: str = "12s"
+    venues: str = ""
+    as_of: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Choice:
+        return cls(**{field.name: str(given[field.name]).strip() for field in fields(cls) if given.get(field.name)})
+
+    def address(self) -> str:
+        return urlencode({field.name: value for field in fields(self) if (value := getattr(self, field.name))})
+
+    def replay(self, lake: Lake) -> Replay:
+        """Raises UsageError for a choice that makes no sense."""
+        if not self.asset or not self.at:
+            raise UsageError("choose an asset, such as BTC, and a time")
+        venues = [name.strip().upper() for name in self.venues.split(",") if name.strip()]
+        known = parse_time(self.as_of) if self.as_of else None
+        return replay(lake, self.asset.upper(), parse_time(self.at), parse_duration(self.window), venues, known)
+
+
+class Player(Element, component="static/replay.js"):
+    """Fetches what the address `choice` says, and plays it in the browser."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._props["choice"] = ""
+
+    def show(self, choice: Choice) -> None:
+        self._props["choice"] = choice.address()
+        self.update()
+
+
+def add_page(lake: Lake) -> None:
+    """Add the page, and the addresses from which its player fetches."""
+
+    @app.get("/replay/ticks")
+    def ticks(request: Request) -> Response:
+        return _answer(lake, request, _ticks)
+
+    @app.get("/replay/movers")
+    def movers(request: Request) -> Response:
+        return _answer(lake, request, lambda shown: {"told": sentences(shown, shown.movers())})
+
+    @app.get("/replay/trades.csv")
+    def trades(request: Request) -> Response:
+        try:
+            shown = Choice.of(request.query_params).replay(lake)
+        except SchemaHubError as error:
+            return Response(f"{error}\n", 400, media_type="text/plain")
+        name = f"{shown.asset}_{shown.start:%Y%m%dT%H%M%S}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(_csv(shown), media_type="text/csv", headers=headers)
+
+    @ui.page("/")
+    async def show(request: Request) -> None:
+        choice = Choice.of(request.query_params)
+        with page("Replay"):
+            await _contents(lake, choice)
+
+
+async def _contents(lake: Lake, choice: Choice) -> None:
+    values = {field.name: getattr(choice, field.name) for field in fields(choice)}
+
+    def play() -> None:
+        player.show(Choice.of(values))
+
+    def text(label: str, name: str, hint: str) -> ui.input:
+        return ui.input(label, placeholder=hint).bind_value(values, name).on("keydown.enter", play).classes(name)
+
+    with ui.row().classes("choice"):
+        text("Asset", "asset", "BTC")
+        at = text("From (UTC)", "at", "2024-02-08T15:12:04.000000Z")
+        with at.add_slot("append"), ui.button(icon="event").props('flat dense aria-label="calendar"'), ui.menu():
+            calendar = ui.date(on_change=lambda chosen: values.update(at=f"{chosen.value}T00:00:00Z"))
+            calendar.props('aria-label="day"')
+        text("Window", "window", "12s")
+        text("Venues", "venues", f"all, or some of {','.join(sorted(EXCHANGES))}")
+        known = ui.select({"": "now"}, label="As the lake knew it").bind_value(values, "as_of").classes("as_of")
+        ui.button("Replay", on_click=play)
+    player = Player()
+    found = ui.column().classes("events")
+    if choice.asset:
+        play()
+    await ui.context.client.connected()
+    with found:
+        listed = await looked_up(lambda: _events(lake))
+        if listed is not None:
+            _show_events(listed, values, play)
+    times = await looked_up(lambda: _times(lake))
+    known.set_options({"": "now"} | {time: f"{time[:10]} {time[11:19]}, {rows:,} rows" for time, rows in times or ()})
+
+
+def _events(lake: Lake) -> list[dict[str, Any]]:
+    return query(lake, _EVENTS).to_pylist() if lake.find(EVENTS.name) else []
+
+
+def _times(lake: Lake) -> list[tuple[str, int]]:
+    """When main moved, newest first, and how many rows there were then."""
+    table = lake.find(TRADES_UNIFIED.name)
+    newest = publishes(table)[:_PUBLISHES] if table is not None else []
+    return [(f"{one.published_at:%Y-%m-%dT%H:%M:%S.%f}Z", one.total_rows) for one in newest]
+
+
+def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Any) -> None:
+    ui.html("<h2>Bursts of volatility</h2>", sanitize=False)
+    if not events:
+        ui.label("None found yet. To look for them: schemahub events find").classes("empty")
+        return
+
+    def chosen(event: dict[str, Any]) -> None:
+        values.update(asset=event["asset"], at=f"{event['peak_at']:%Y-%m-%dT%H:%M:%SZ}", venues="")
+        play()
+
+    with (
+        ui.element("div").classes("list").props('tabindex=0 role=region aria-label="bursts found"'),
+        ui.element("table"),
+    ):
+        with ui.element("thead"), ui.element("tr"):
+            for name in ("asset", "busiest from", "move, bps", "times usual", "trades", "venues"):
+                _cell("th", name)
+        with ui.element("tbody"):
+            for event in events:
+                with ui.element("tr"):
+                    _cell("td", event["asset"])
+                    with ui.element("td"):
+                        ui.button(
+                            f"{event['peak_at']:%Y-%m-%d %H:%M:%S}", on_click=lambda event=event: chosen(event)
+                        ).props(f'flat dense no-caps aria-label="replay {event["asset"]} {event["peak_at"]}"')
+                    for number in (f"{event['move']:.0f}", f"{event['ratio']:.1f}", f"{event['trades']:,}"):
+                        _cell("td", number, "number")
+                    _cell("td", event["venues"].replace(",", " "))
+
+
+def _cell(tag: str, text: str, kind: str = "") -> None:
+    with ui.element(tag).classes(kind):
+        ui.label(text)
+
+
+def _answer(lake: Lake, request: Request, told: Any) -> Response:
+    try:
+        body = told(Choice.of(request.query_params).replay(lake))
+    except SchemaHubError as error:
+        return Response(orjson.dumps({"error": str(error)}), 400, media_type="application/json")
+    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+def _ticks(shown: Replay) -> dict[str, Any]:
+    """`start` is in microseconds since 1970, times in those since `start`; sides are +1 bought, -1 sold, 0 not told."""
+    start = int(shown.start.timestamp() * 1e6)
+    apart = shown.disagreement()
+    return {
+        "asset": shown.asset,
+        "start": start,
+        "length": int(shown.end.timestamp() * 1e6) - start,
+        "future": shown.start > datetime.now(UTC),
+        "trades": shown.trades,
+        "thinned": shown.thinned,
+        "venues": [
+            {
+                "exchange": venue.exchange,
+                "symbol": venue.symbol,
+                "quote": venue.quote,
+                "time": venue.ticks.time - start,
+                "price": venue.ticks.price,
+                "side": venue.ticks.side.astype(np.int8),
+                "quantity": venue.quantity,
+            }
+            for venue in shown.venues
+        ],
+        "apart": {
+            "time": apart.time - start,
+            "bps": apart.apart.round(3),
+            "above_mean": [_or_none(row) for row in apart.above_mean.round(3)],
+        },
+    }
+
+
+def _or_none(values: F64) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _csv(shown: Replay) -> Iterator[str]:
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["exchange", "symbol", "trade_ts", "side", "price", "quantity"])
+    for venue in shown.venues:
+        columns = (
+            venue.ticks.time.tolist(),
+            venue.ticks.side.tolist(),
+            venue.ticks.price.tolist(),
+            venue.quantity.tolist(),
+        )
+        for time, side, price, quantity in zip(*columns, strict=True):
+            moment = datetime.fromtimestamp(time // 1_000_000, UTC).replace(microsecond=time % 1_000_000)
+            named = {1.0: "BUY", -1.0: "SELL"}.get(side, "")
+            writer.writerow([venue.exchange, venue.symbol, f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z", named, price, quantity])
+        yield lines.getvalue()
+        lines.seek(0)
+        lines.truncate()
+    yield lines.getvalue()
