@@ -10,7 +10,13 @@ from schemahub_lib.errors import UsageError
 
 @command(main_group, "ui")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on; others need --token.")
-@click.option("--port", default=8080, show_default=True, help="Port to serve on; 0 for any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to serve on; 0 for any free one.",
+)
 @click.option("--token", envvar="SCHEMAHUB_UI_TOKEN", help="Let in only who opens the pages with ?token=… once.")
 def ui_command(options: Globals, host: str, port: int, token: str | None) -> None:
     """Serve the web pages: replay, and more, in a browser, until stopped."""

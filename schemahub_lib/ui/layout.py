@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from nicegui import run, ui
+from nicegui import ui
+from nicegui.element import Element
 
 from schemahub_lib.errors import SchemaHubError
 
@@ -33,17 +35,34 @@ def page(title: str) -> Iterator[None]:
         ui.element("span").classes("grow")
         ui.html('<span class="utc">all times are UTC</span>', sanitize=False)
         dark = ui.dark_mode(None)
-        ui.button(icon="contrast", on_click=dark.toggle).props('flat round aria-label="light or dark"')
-    with ui.element("main").props("id=main").classes("main"):
+        ui.button(icon="contrast", on_click=dark.toggle, color=None).props('flat round aria-label="light or dark"')
+    with ui.element("div").props("id=main tabindex=-1").classes("main"):
         ui.html(f'<h1 class="title">{title}</h1>', sanitize=False)
         yield
 
 
-async def looked_up(what: Callable[[], T]) -> T | None:
-    """What a function that reads tables returns, in a thread of its own; None, and words on the page, if it fails."""
-    try:
-        return await run.io_bound(what)
-    except SchemaHubError as error:
-        log.warning("%s", error)
-        ui.label(str(error)).classes("problem").props("role=alert")
-        return None
+def filled(place: Element, what: Callable[[], T], show: Callable[[T], None]) -> None:
+    """Fill a place of the page, once it is open, with what a function that reads tables returns.
+
+    It reads in a thread of its own; if it fails, the place says why.
+    """
+
+    async def fill() -> None:
+        problem = ""
+        try:
+            found = await asyncio.to_thread(what)
+        except SchemaHubError as error:
+            problem = str(error)
+            log.warning("%s", problem)
+        if place.is_deleted:  # the browser went away meanwhile
+            return
+        place.clear()
+        with place:
+            if problem:
+                ui.label(problem).classes("problem").props("role=alert")
+            else:
+                show(found)
+
+    with place:
+        ui.label("Reading …").classes("empty").props("role=status")
+    ui.timer(0, fill, once=True)

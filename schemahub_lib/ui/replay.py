@@ -27,7 +27,7 @@ from schemahub_lib.pipeline.publishes import publishes
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui.layout import looked_up, page
+from schemahub_lib.ui.layout import filled, page
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,12 @@ class Player(Element, component="static/replay.js"):
 
     def __init__(self) -> None:
         super().__init__()
-        self._props["choice"] = ""
+        self._props |= {"choice": "", "times": 0}
 
     def show(self, choice: Choice) -> None:
+        """Play it, from its start on, also where it is what was played before."""
         self._props["choice"] = choice.address()
+        self._props["times"] += 1
         self.update()
 
 
@@ -95,13 +97,12 @@ def add_page(lake: Lake) -> None:
         return StreamingResponse(_csv(shown), media_type="text/csv", headers=headers)
 
     @ui.page("/")
-    async def show(request: Request) -> None:
-        choice = Choice.of(request.query_params)
+    def show(request: Request) -> None:
         with page("Replay"):
-            await _contents(lake, choice)
+            _contents(lake, Choice.of(request.query_params))
 
 
-async def _contents(lake: Lake, choice: Choice) -> None:
+def _contents(lake: Lake, choice: Choice) -> None:
     values = {field.name: getattr(choice, field.name) for field in fields(choice)}
 
     def play() -> None:
@@ -113,24 +114,21 @@ async def _contents(lake: Lake, choice: Choice) -> None:
     with ui.row().classes("choice"):
         text("Asset", "asset", "BTC")
         at = text("From (UTC)", "at", "2024-02-08T15:12:04.000000Z")
-        with at.add_slot("append"), ui.button(icon="event").props('flat dense aria-label="calendar"'), ui.menu():
+        with (
+            at.add_slot("append"),
+            ui.button(icon="event", color=None).props('flat dense aria-label="calendar"'),
+            ui.menu(),
+        ):
             calendar = ui.date(on_change=lambda chosen: values.update(at=f"{chosen.value}T00:00:00Z"))
             calendar.props('aria-label="day"')
         text("Window", "window", "12s")
         text("Venues", "venues", f"all, or some of {','.join(sorted(EXCHANGES))}")
-        known = ui.select({"": "now"}, label="As the lake knew it").bind_value(values, "as_of").classes("as_of")
-        ui.button("Replay", on_click=play)
+        filled(ui.element("div").classes("as_of"), lambda: _times(lake), lambda times: _show_times(times, values))
+        ui.button("Replay", on_click=play, color=None).classes("go")
     player = Player()
-    found = ui.column().classes("events")
     if choice.asset:
         play()
-    await ui.context.client.connected()
-    with found:
-        listed = await looked_up(lambda: _events(lake))
-        if listed is not None:
-            _show_events(listed, values, play)
-    times = await looked_up(lambda: _times(lake))
-    known.set_options({"": "now"} | {time: f"{time[:10]} {time[11:19]}, {rows:,} rows" for time, rows in times or ()})
+    filled(ui.column().classes("events"), lambda: _events(lake), lambda events: _show_events(events, values, play))
 
 
 def _events(lake: Lake) -> list[dict[str, Any]]:
@@ -142,6 +140,12 @@ def _times(lake: Lake) -> list[tuple[str, int]]:
     table = lake.find(TRADES_UNIFIED.name)
     newest = publishes(table)[:_PUBLISHES] if table is not None else []
     return [(f"{one.published_at:%Y-%m-%dT%H:%M:%S.%f}Z", one.total_rows) for one in newest]
+
+
+def _show_times(times: list[tuple[str, int]], values: dict[str, str]) -> None:
+    told = {"": "now"} | {time: f"{time[:10]} {time[11:19]}, {rows:,} rows" for time, rows in times}
+    told.setdefault(values["as_of"], values["as_of"])
+    ui.select(told, label="As the lake knew it").bind_value(values, "as_of")
 
 
 def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Any) -> None:
@@ -167,7 +171,9 @@ def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Any
                     _cell("td", event["asset"])
                     with ui.element("td"):
                         ui.button(
-                            f"{event['peak_at']:%Y-%m-%d %H:%M:%S}", on_click=lambda event=event: chosen(event)
+                            f"{event['peak_at']:%Y-%m-%d %H:%M:%S}",
+                            on_click=lambda event=event: chosen(event),
+                            color=None,
                         ).props(f'flat dense no-caps aria-label="replay {event["asset"]} {event["peak_at"]}"')
                     for number in (f"{event['move']:.0f}", f"{event['ratio']:.1f}", f"{event['trades']:,}"):
                         _cell("td", number, "number")

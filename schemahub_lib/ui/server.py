@@ -17,34 +17,35 @@ STATIC = Path(__file__).parent / "static"
 
 def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
     """Serve the pages until stopped. Raises UsageError for an address that cannot be served."""
-    if host not in LOOPBACK and token is None:
+    if host not in LOOPBACK and not token:
         raise UsageError(f"--host {host} lets others see the tables: give --token too, or SCHEMAHUB_UI_TOKEN")
-    port = _free(host, port)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token or None)
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
-    shown = f"[{host}]" if ":" in host else host
-    app.on_startup(lambda: print(f"http://{shown}:{port}/{'?token=…' if token else ''}", flush=True))
-    ui.run(
-        host=host,
-        port=port,
-        title="SchemaHub",
-        favicon=STATIC / "icon.svg",
-        dark=None,
-        tailwind=False,
-        show=False,
-        reload=False,
-        show_welcome_message=False,
-        timeout_graceful_shutdown=1,
-    )
+    with _listening(host, port) as listening:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)
+        ui.run(
+            fd=listening.fileno(),
+            title="SchemaHub",
+            favicon=STATIC / "icon.svg",
+            language="en-US",
+            dark=None,
+            tailwind=False,
+            show=False,
+            reload=False,
+            show_welcome_message=False,
+            timeout_graceful_shutdown=1,
+        )
 
 
-def _free(host: str, port: int) -> int:
-    """The port, or a free one for 0. Raises UsageError where it cannot be had."""
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already, so that the address can be told; 0 is any free port."""
     try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
-            found: int = taken.getsockname()[1]
-            return found
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
     except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: {error.strerror}; another port may do, such as 0") from error
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        raise UsageError(f"--host {host} --port {port}: {reason}; another port may do, such as 0") from error

@@ -30,7 +30,7 @@ function isTyping(target) {
 }
 
 export default {
-  props: { choice: String },
+  props: { choice: String, times: Number },
   template: `
   <section class="player" aria-label="replay">
     <p v-if="state == 'idle'" class="empty">Choose an asset and a time, or one of the bursts below, and press Replay.</p>
@@ -49,12 +49,12 @@ export default {
         <button type="button" @click="step(1)" aria-label="a trade on" aria-keyshortcuts="ArrowRight">▸</button>
         <input ref="slider" type="range" min="0" :max="length" step="1000" @input="scrub" aria-label="time in the window">
         <output ref="clock" class="clock"></output>
-        <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}×</option></select></label>
+        <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}x</option></select></label>
         <button type="button" @click="copy">{{ copied ? "copied" : "link" }}</button>
         <a class="button" :href="'/replay/trades.csv?' + choice" download>CSV</a>
         <button type="button" @click="picture">PNG</button>
       </div>
-      <div class="list"><table class="venues">
+      <div class="list" tabindex="0" role="region" aria-label="last trades"><table class="venues">
         <thead><tr><th>venue</th><th>market</th><th>last price</th><th>quantity</th><th>side</th><th>traded at</th><th>above the mean, bps</th></tr></thead>
         <tbody ref="rows"><tr v-for="(venue, n) in named"><th scope="row"><span class="dot" :style="{ background: colours.venues[n % 5] }"></span>{{ venue.exchange }}</th><td>{{ venue.symbol }}</td><td class="number"></td><td class="number"></td><td></td><td class="number"></td><td class="number"></td></tr></tbody>
       </table></div>
@@ -82,7 +82,7 @@ export default {
     this.chart?.dispose();
   },
   watch: {
-    choice() {
+    times() {
       this.load();
     },
   },
