@@ -45,10 +45,18 @@ $(VENV)/.infra: infra/requirements.txt | $(BIN)/python
 	$(VENV)/infra/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: demo dev test test-aws quick check infra coverage bench soak package wheels lock provider-schema clean
+.PHONY: demo demo-ui dev test test-aws quick check infra coverage bench soak package wheels lock provider-schema clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
+
+$(VENV)/.ui: $(VENV)/.core
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements-dev.txt --editable '.[ui]'
+	@touch $@
+
+demo-ui: $(VENV)/.ui ## the same with a burst of volatility, and the web pages on it until stopped
+	@$(MAKE) --no-print-directory $(VENV)/.jars
+	@$(BIN)/python -m schemahub_lib.demo --pages
 
 dev: $(VENV)/.dev
 	@$(MAKE) --no-print-directory $(VENV)/.jars

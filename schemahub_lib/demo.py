@@ -1,4 +1,7 @@
-"""`make demo`: simulated exchanges, the pipeline twice with new trades in between, and what a person wants to see."""
+"""`make demo`: simulated exchanges, the pipeline twice with new trades in between, and what a person wants to see.
+
+`make demo-ui`: the same market with a burst of volatility, and the web pages on it until stopped.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +24,7 @@ from schemahub_lib.tables.lake import Lake
 
 WAREHOUSE = Path("warehouse/demo")
 WAIT = 12  # seconds for new trades to arrive
+PIPELINE = ("run", "pipeline", "trades_unified")
 TRADE_RATE = 0.15  # of the simulator's: 45 minutes are then a few seconds at the exchanges' real rate limits
 
 ROWS = """
@@ -45,18 +51,12 @@ ORDER BY "spread, bps" DESC LIMIT 8
 
 def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
-    shutil.rmtree(WAREHOUSE, ignore_errors=True)
-    with Simulator(trade_rate=TRADE_RATE) as simulator:
-        console.print("[bold]Simulated exchanges[/] on this machine, with the real ones' paging and rate limits:")
-        for name, url in simulator.urls.items():
-            console.print(f"  {name:9} {url}")
-        urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
-        environment = os.environ | urls | {"SCHEMAHUB_WAREHOUSE": str(WAREHOUSE), "SCHEMAHUB_PROFILE": "local"}
-        if code := _pipeline(console, environment, "First run: the last 45 minutes of every product"):
+    with _exchanges(console, None, TRADE_RATE) as environment:
+        if code := _schemahub(console, environment, "First run: the last 45 minutes of every product", *PIPELINE):
             return code
         console.print(f"\nWaiting {WAIT} s for new trades to arrive …")
         time.sleep(WAIT)
-        if code := _pipeline(console, environment, "Second run: only what is new since the watermarks"):
+        if code := _schemahub(console, environment, "Second run: only what is new since the watermarks", *PIPELINE):
             return code
     lake = Lake(Settings.load(warehouse=str(WAREHOUSE), environment={}))
     console.print("\n[bold]trades_unified[/], rows per venue and product (duplicates and missing ids should be 0):")
@@ -74,11 +74,36 @@ def main() -> int:
     return 0
 
 
-def _pipeline(console: Console, environment: dict[str, str], title: str) -> int:
-    command = ["run", "pipeline", "trades_unified"]
+def pages() -> int:
+    """The pages, on a market that has just had a burst, until stopped."""
+    console = Console(highlight=False, soft_wrap=True)
+    with _exchanges(console, "burst-just-now", 2 * TRADE_RATE) as environment:
+        code = _schemahub(console, environment, "The last 45 minutes of every product", *PIPELINE)
+        code = code or _schemahub(console, environment, "Bursts of volatility in them", "events", "find")
+        return code or _schemahub(console, environment, "The pages, until Ctrl-C: open this address", "ui")
+
+
+@contextmanager
+def _exchanges(console: Console, scenario: str | None, trade_rate: float) -> Iterator[dict[str, str]]:
+    """Simulated exchanges for the block, and the environment in which commands use them, on a new warehouse."""
+    shutil.rmtree(WAREHOUSE, ignore_errors=True)
+    with Simulator(scenario=scenario, trade_rate=trade_rate) as simulator:
+        console.print("[bold]Simulated exchanges[/] on this machine, with the real ones' paging and rate limits:")
+        for name, url in simulator.urls.items():
+            console.print(f"  {name:9} {url}")
+        urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
+        yield os.environ | urls | {"SCHEMAHUB_WAREHOUSE": str(WAREHOUSE), "SCHEMAHUB_PROFILE": "local"}
+
+
+def _schemahub(console: Console, environment: dict[str, str], title: str, *command: str) -> int:
     console.print(f"\n[bold]{title}[/]\n$ schemahub {' '.join(command)}")
-    return subprocess.run([sys.executable, "-m", "schemahub_lib", *command], env=environment, check=False).returncode
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "schemahub_lib", *command], env=environment, check=False
+        ).returncode
+    except KeyboardInterrupt:  # the command has got it too, and has ended by it
+        return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pages() if "--pages" in sys.argv else main())

@@ -59,7 +59,7 @@ def doctor_command(options: Globals) -> None:
 @click.option("--seed", default=0, show_default=True, help="The same seed makes the same market.")
 @click.option("--now", help="Where the simulator's clock starts (UTC)  [default: now].")
 @click.option("--speed", default=1.0, show_default=True, help="How fast its clock runs; 0 stands still.")
-@click.option("--scenario", help="A known event, such as burst-2024-02-08.")
+@click.option("--scenario", help="A known event, burst-2024-02-08, or one five minutes ago, burst-just-now.")
 @click.option("--recorded", metavar="DIR", help="Serve recorded response files instead of a made-up market.")
 @click.option(
     "--fault",

@@ -7,7 +7,7 @@ them closer together. That makes trade number and time convertible into each oth
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,15 +39,27 @@ class Burst:
 
 @dataclass(frozen=True)
 class Scenario:
+    """`starts_ns` is where the simulator's clock begins unless told otherwise. Without it that is the real time, and
+    the burst is told from there on."""
+
     burst: Burst
-    starts_ns: int  # where the simulator's clock begins unless told otherwise
+    starts_ns: int | None
+
+    def burst_for(self, start_ns: int) -> Burst:
+        """The burst, for a clock that begins at a time."""
+        if self.starts_ns is not None:
+            return self.burst
+        first, last = start_ns + self.burst.start_ns, start_ns + self.burst.end_ns
+        beyond = last % SLOT + 1 if first // SLOT < last // SLOT else 0  # a burst lies within one slot
+        return replace(self.burst, start_ns=first - beyond, end_ns=last - beyond)
 
 
 SCENARIOS = {
     "burst-2024-02-08": Scenario(
         Burst(ns("2024-02-08T15:12:04Z"), ns("2024-02-08T15:12:16Z"), shock=-0.015, intensity=60.0),
         starts_ns=ns("2024-02-08T15:13:00Z"),
-    )
+    ),
+    "burst-just-now": Scenario(Burst(-300 * SECOND, -288 * SECOND, shock=-0.015, intensity=60.0), starts_ns=None),
 }
 
 

@@ -42,10 +42,10 @@ class Simulator:
     """Exchanges that behave like the real ones, on loopback, until closed. A context manager.
 
     `urls` has the base URL of each exchange. `now` (ISO 8601 or an aware datetime) is where the clock starts: by
-    default after the scenario's event, else at the real time. `speed` is how fast it runs; 0 stands still. `faults`
-    maps `[EXCHANGE:]KIND[:SECONDS]` to a rate (`faults.KINDS`). `latency` (seconds) delays every answer. `trade_rate`
-    multiplies the number of trades. `recorded` is a folder of recorded responses to serve instead of the model.
-    `ports` fixes ports by exchange. The same seed, scenario and `trade_rate` always give the same trades.
+    default after the event of a dated scenario, else at the real time. `speed` is how fast it runs; 0 stands still.
+    `faults` maps `[EXCHANGE:]KIND[:SECONDS]` to a rate (`faults.KINDS`). `latency` (seconds) delays every answer.
+    `trade_rate` multiplies the number of trades. `recorded` is a folder of recorded responses to serve instead of the
+    model. `ports` fixes ports by exchange. The same seed, scenario and `trade_rate` always give the same trades.
     Raises UsageError for an option that makes no sense and for a port that is taken.
     """
 
@@ -69,9 +69,10 @@ class Simulator:
             raise UsageError(f"no exchange {', '.join(sorted(unknown))}; there is {', '.join(APIS)}")
         story = find_scenario(scenario) if scenario else None
         self._seed = seed
-        self._clock = Clock(_start_ns(now, story.starts_ns if story else time_ns()), speed)
+        start_ns = _start_ns(now, (story and story.starts_ns) or time_ns())
+        self._clock = Clock(start_ns, speed)
         self._faults = Faults(seed, faults or {})
-        market = Market(seed, story.burst if story else None)
+        market = Market(seed, story.burst_for(start_ns) if story else None)
         self._servers: dict[str, ExchangeServer] = {}
         for exchange, (api, dialect) in APIS.items():
             source: Source

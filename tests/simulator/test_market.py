@@ -190,3 +190,15 @@ def test_a_delisted_product_stops_trading() -> None:
         else:
             assert made.count(NOW) > made.count(NOW - 24 * SLOT)
     assert any(asset.delisted for asset in ASSETS)
+
+
+@pytest.mark.parametrize("start", ["2026-11-26T14:05:06Z", "2026-11-26T14:05:00Z", "2026-11-26T14:04:50Z"])
+def test_the_burst_just_now_is_five_minutes_old_and_within_an_hour(start: str) -> None:
+    begun = ns(start)
+    burst = SCENARIOS["burst-just-now"].burst_for(begun)
+    assert burst.start_ns // SLOT == burst.end_ns // SLOT
+    assert burst.end_ns - burst.start_ns == 12 * SECOND
+    assert 300 * SECOND <= begun - burst.start_ns < 313 * SECOND
+    moments = np.arange(burst.start_ns - 6 * SECOND, burst.end_ns + 6 * SECOND, SECOND // 10)
+    busy = np.diff(Market(7, burst).share_at(moments))
+    assert busy.max() > 10 * np.median(busy[:40])
