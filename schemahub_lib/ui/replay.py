@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -25,13 +26,14 @@ from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.publishes import publishes
 from schemahub_lib.pipeline.query import query
-from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
+from schemahub_lib.schemas import EVENTS, PRODUCTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui.layout import filled, page
 
 log = logging.getLogger(__name__)
 
 _EVENTS = "SELECT asset, peak_at, move, ratio, trades, venues FROM schemahub_events ORDER BY ratio DESC LIMIT 200"
+_ASSETS = "SELECT DISTINCT base_asset FROM schemahub_products WHERE base_asset IS NOT NULL ORDER BY 1"
 _PUBLISHES = 100  # the newest, of which one can be chosen
 
 
@@ -92,7 +94,7 @@ def add_page(lake: Lake) -> None:
             shown = Choice.of(request.query_params).replay(lake)
         except SchemaHubError as error:
             return Response(f"{error}\n", 400, media_type="text/plain")
-        name = f"{shown.asset}_{shown.start:%Y%m%dT%H%M%S}.csv"
+        name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(_csv(shown), media_type="text/csv", headers=headers)
 
@@ -108,11 +110,16 @@ def _contents(lake: Lake, choice: Choice) -> None:
     def play() -> None:
         player.show(Choice.of(values))
 
+    def offer(found: tuple[list[tuple[str, int]], list[str]]) -> None:
+        times, assets = found
+        _show_times(times, values)
+        asset.set_autocomplete(assets)
+
     def text(label: str, name: str, hint: str) -> ui.input:
         return ui.input(label, placeholder=hint).bind_value(values, name).on("keydown.enter", play).classes(name)
 
     with ui.row().classes("choice"):
-        text("Asset", "asset", "BTC")
+        asset = text("Asset", "asset", "BTC")
         at = text("From (UTC)", "at", "2024-02-08T15:12:04.000000Z")
         with (
             at.add_slot("append"),
@@ -123,7 +130,8 @@ def _contents(lake: Lake, choice: Choice) -> None:
             calendar.props('aria-label="day"')
         text("Window", "window", "12s")
         text("Venues", "venues", f"all, or some of {','.join(sorted(EXCHANGES))}")
-        filled(ui.element("div").classes("as_of"), lambda: _times(lake), lambda times: _show_times(times, values))
+        known = ui.element("div").classes("as_of")
+        filled(known, lambda: (_times(lake), _assets(lake)), offer)
         ui.button("Replay", on_click=play, color=None).classes("go")
     player = Player()
     if choice.asset:
@@ -133,6 +141,10 @@ def _contents(lake: Lake, choice: Choice) -> None:
 
 def _events(lake: Lake) -> list[dict[str, Any]]:
     return query(lake, _EVENTS).to_pylist() if lake.find(EVENTS.name) else []
+
+
+def _assets(lake: Lake) -> list[str]:
+    return query(lake, _ASSETS)["base_asset"].to_pylist() if lake.find(PRODUCTS.name) else []
 
 
 def _times(lake: Lake) -> list[tuple[str, int]]:
@@ -170,11 +182,9 @@ def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Any
                 with ui.element("tr"):
                     _cell("td", event["asset"])
                     with ui.element("td"):
-                        ui.button(
-                            f"{event['peak_at']:%Y-%m-%d %H:%M:%S}",
-                            on_click=lambda event=event: chosen(event),
-                            color=None,
-                        ).props(f'flat dense no-caps aria-label="replay {event["asset"]} {event["peak_at"]}"')
+                        at = f"{event['peak_at']:%Y-%m-%d %H:%M:%S}"
+                        button = ui.button(at, on_click=lambda event=event: chosen(event), color=None)
+                        button.props("flat dense no-caps").props["aria-label"] = f"replay {event['asset']} {at}"
                     for number in (f"{event['move']:.0f}", f"{event['ratio']:.1f}", f"{event['trades']:,}"):
                         _cell("td", number, "number")
                     _cell("td", event["venues"].replace(",", " "))

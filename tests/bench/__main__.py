@@ -10,6 +10,7 @@ from tests.bench.landing_size import landing_size
 from tests.bench.merging import merge
 from tests.bench.microbatches import microbatches
 from tests.bench.ohlcv import ohlcv
+from tests.bench.pages import pages
 from tests.bench.something_new import something_new
 from tests.bench.startup import help_text, nothing_new
 from tests.bench.storage import storage_compression, storage_encodings, storage_realism
@@ -41,6 +42,7 @@ LONG = (  # only when named
     memory,
     microbatches,
     ohlcv,
+    pages,
     storage_realism,
     storage_compression,
     storage_encodings,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 PATIENCE = 60_000  # ms: the machine may be busy
 SHOTS = os.environ.get("SCHEMAHUB_SCREENSHOTS")
@@ -47,16 +47,18 @@ def served(*arguments: str, **environment: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's, with nothing but what the pages bring. For a module: Playwright's loop is in the way of others."""
-    found = shutil.which("chromium")
-    if found is None:
+    """A browser for a module: Playwright's loop is in the way of others."""
+    if shutil.which("chromium") is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
-        )
+    with sync_playwright() as playwright, launched(playwright) as browser:
         yield browser
-        browser.close()
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Debian's Chromium, with a profile of its own. A context manager."""
+    return playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-background-networking"]
+    )
 
 
 @dataclass

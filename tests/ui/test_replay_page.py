@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Page, expect
 
 from schemahub_lib.analysis.events import Search, find_events
@@ -221,6 +222,14 @@ def test_what_cannot_be_shown_is_told_in_words(
         go(watched.page, address, **choice)
         expect(watched.page.locator(".words:visible, .problem:visible")).to_contain_text(says)
         expect(watched.page.get_by_role("button", name="pause")).not_to_be_visible()
+
+
+def test_a_file_is_named_by_letters_only(address: str) -> None:
+    asset = "BTC\r\nSet-Cookie: a=b; filename=x"
+    answer = requests.get(f"{address}/replay/trades.csv", params={"asset": asset, "at": AT}, timeout=30)
+    assert answer.ok
+    assert "Set-Cookie" not in answer.headers
+    assert re.fullmatch(r'attachment; filename="[A-Z0-9_]+T\d+\.csv"', answer.headers["Content-Disposition"])
 
 
 def test_a_window_chosen_by_hand_is_typed(watched: Watched, address: str) -> None:

@@ -146,20 +146,22 @@ export default {
       const most = Math.sqrt(venues.reduce((top, venue) => venue.quantity.reduce((a, b) => (a > b ? a : b), top), 0));
       const axis = (grid, more) => ({ gridIndex: grid, axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text }, splitLine: { lineStyle: { color: c.faint } }, nameTextStyle: { color: c.text, align: "left" }, ...more });
       const time = (grid, shown) => axis(grid, { type: "value", min: 0, max: length, splitLine: { show: false }, axisLabel: { show: shown, color: c.text, hideOverlap: true, formatter: (t) => utc(start + t, length < 4e6 ? 3 : length < 6e7 ? 1 : 0) } });
+      // A price holds until the next trade, or the window's end.
+      const held = (times, values = []) => [...times.map((t, i) => [t, values[i]]), [length, values.at(-1)]];
       const line = (name, colour, grid, data, more) => ({ name, type: "line", step: "end", showSymbol: false, silent: true, color: colour, xAxisIndex: grid, yAxisIndex: grid, data, ...more });
       const series = [];
       venues.forEach((venue, n) => {
         const colour = c.venues[n % 5];
-        series.push(line(venue.exchange, colour, 0, venue.time.map((t, i) => [t, venue.price[i]]), { lineStyle: { width: 1.5 }, z: 3 }));
+        series.push(line(venue.exchange, colour, 0, held(venue.time, venue.price), { lineStyle: { width: 1.5 }, z: 3 }));
         for (const [side, symbol, rotate] of [[1, "triangle", 0], [-1, "triangle", 180], [0, "circle", 0]]) {
           const data = [];
           venue.side.forEach((s, i) => s === side && data.push([venue.time[i], venue.price[i], venue.quantity[i]]));
           if (data.length)
             series.push({ name: venue.exchange, type: "scatter", progressive: 0, xAxisIndex: 0, yAxisIndex: 0, data, symbol, symbolRotate: rotate, symbolSize: (d) => 3 + (15 * Math.sqrt(d[2])) / most, silent: true, z: 4, itemStyle: { color: side > 0 ? c.buy : side < 0 ? c.sell : colour, opacity: 0.55 } });
         }
-        series.push(line(venue.exchange, colour, 1, apart.time.map((t, i) => [t, apart.above_mean[n]?.[i]]), { lineStyle: { width: 1 } }));
+        series.push(line(venue.exchange, colour, 1, held(apart.time, apart.above_mean[n]), { lineStyle: { width: 1 } }));
       });
-      series.push(line("apart", c.apart, 1, apart.time.map((t, i) => [t, apart.bps[i]]), { areaStyle: { opacity: 0.2 }, lineStyle: { width: 1 } }));
+      series.push(line("apart", c.apart, 1, held(apart.time, apart.bps), { areaStyle: { opacity: 0.2 }, lineStyle: { width: 1 } }));
       return {
         animation: false,
         textStyle: { color: c.text },
