@@ -25,7 +25,8 @@ WITH trades AS (
     SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
            (CASE side WHEN 'BUY' THEN 1 WHEN 'SELL' THEN -1 ELSE 0 END)::DOUBLE AS side, trade_id
     FROM trades_unified
-    WHERE trade_ts >= $start AND trade_ts < $end AND coalesce(base_asset, symbol) = $asset
+    WHERE trade_ts >= $start AND trade_ts < $end
+      AND (base_asset = $asset OR base_asset IS NULL AND symbol = $asset)  -- coalesce() would read every symbol
       AND (len($venues) = 0 OR list_contains($venues, exchange))
 ),
 counted AS (SELECT count(*) AS number, count(DISTINCT (exchange, symbol)) AS markets FROM trades),

@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -75,6 +75,24 @@ class Player(Element, component="static/replay.js"):
         self._props["choice"] = choice.address()
         self._props["times"] += 1
         self.update()
+
+
+class Bursts(Element, component="static/bursts.js"):
+    """A list of bursts of volatility; its event `chosen` has the place of one in it."""
+
+    def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._props["bursts"] = [
+            {
+                "asset": event["asset"],
+                "at": f"{event['peak_at']:%Y-%m-%d %H:%M:%S}",
+                "move": f"{event['move']:.0f}",
+                "ratio": f"{event['ratio']:.1f}",
+                "trades": f"{event['trades']:,}",
+                "venues": event["venues"].replace(",", " "),
+            }
+            for event in events
+        ]
 
 
 def add_page(lake: Lake) -> None:
@@ -160,39 +178,18 @@ def _show_times(times: list[tuple[str, int]], values: dict[str, str]) -> None:
     ui.select(told, label="As the lake knew it").bind_value(values, "as_of")
 
 
-def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Any) -> None:
+def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Callable[[], None]) -> None:
     ui.html("<h2>Bursts of volatility</h2>", sanitize=False)
     if not events:
         ui.label("None found yet. To look for them: schemahub events find").classes("empty")
         return
 
-    def chosen(event: dict[str, Any]) -> None:
+    def chosen(number: int) -> None:
+        event = events[number]
         values.update(asset=event["asset"], at=f"{event['peak_at']:%Y-%m-%dT%H:%M:%SZ}", venues="")
         play()
 
-    with (
-        ui.element("div").classes("list").props('tabindex=0 role=region aria-label="bursts found"'),
-        ui.element("table"),
-    ):
-        with ui.element("thead"), ui.element("tr"):
-            for name in ("asset", "busiest from", "move, bps", "times usual", "trades", "venues"):
-                _cell("th", name)
-        with ui.element("tbody"):
-            for event in events:
-                with ui.element("tr"):
-                    _cell("td", event["asset"])
-                    with ui.element("td"):
-                        at = f"{event['peak_at']:%Y-%m-%d %H:%M:%S}"
-                        button = ui.button(at, on_click=lambda event=event: chosen(event), color=None)
-                        button.props("flat dense no-caps").props["aria-label"] = f"replay {event['asset']} {at}"
-                    for number in (f"{event['move']:.0f}", f"{event['ratio']:.1f}", f"{event['trades']:,}"):
-                        _cell("td", number, "number")
-                    _cell("td", event["venues"].replace(",", " "))
-
-
-def _cell(tag: str, text: str, kind: str = "") -> None:
-    with ui.element(tag).classes(kind):
-        ui.label(text)
+    Bursts(events).on("chosen", lambda event: chosen(int(event.args)))
 
 
 def _answer(lake: Lake, request: Request, told: Any) -> Response:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from nicegui import app, ui
 
-from schemahub_lib.errors import UsageError
+from schemahub_lib.errors import SchemaHubError, UsageError
+from schemahub_lib.pipeline.query import query
+from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui import replay
 from schemahub_lib.ui.guard import LOOPBACK, Guard
@@ -23,6 +27,7 @@ def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
+    app.on_startup(lambda: asyncio.to_thread(_warm_up, lake))
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)
@@ -38,6 +43,13 @@ def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
             show_welcome_message=False,
             timeout_graceful_shutdown=1,
         )
+
+
+def _warm_up(lake: Lake) -> None:
+    """Import what reads tables, which takes a second, before the first page asks for it."""
+    with suppress(SchemaHubError):  # the page will tell
+        lake.find(TRADES_UNIFIED.name)
+        query(lake, "SELECT 1")
 
 
 def _listening(host: str, port: int) -> socket.socket:

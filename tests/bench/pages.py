@@ -63,12 +63,12 @@ def pages() -> None:
                 f"{quantiles(warm, n=20)[-1]:.2f} s at the 95th percentile"
             )
         begun = datetime.fromtimestamp(BURST.start_ns / SECOND, UTC)
-        lake_with(Path(folder, "burst"), begun, begun + timedelta(seconds=30), "BTC").close()
+        lake_with(Path(folder, "burst"), begun, begun + timedelta(minutes=4), "BTC").close()
         with served("--warehouse", f"{folder}/burst") as address, opened(chromium) as watched:
             page = watched.page
             page.goto("about:blank")
             idle = page.evaluate(_FRAMES, 5)
-            page.goto(f"{address}/?{urlencode({'asset': 'BTC', 'at': begun.isoformat(), 'window': '17s'})}")
+            page.goto(f"{address}/?{urlencode({'asset': 'BTC', 'at': begun.isoformat(), 'window': '4m'})}")
             page.get_by_role("button", name="pause").wait_for()
             spent = page.evaluate(_FRAMES, 10)
             print(
