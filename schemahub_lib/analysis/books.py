@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,14 @@ def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
                 )
             )
     return found
+
+
+def compared(found: Sequence[Book]) -> tuple[float, float] | None:
+    """The prices between which every book that has two sides tells what is offered; None where there are no such."""
+    whole = [book for book in found if book.middle is not None]
+    low = max((float(book.bids.price[-1]) for book in whole), default=0.0)
+    high = min((float(book.asks.price[-1]) for book in whole), default=0.0)
+    return (low, high) if low < high else None
 
 
 def assets(lake: Lake) -> list[str]:

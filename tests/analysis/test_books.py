@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from schemahub_lib.analysis.books import Book, assets, books
+from schemahub_lib.analysis.books import Book, assets, books, compared
 from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.products import note
 from schemahub_lib.tables.lake import Lake
+from tests.analysis.market import snapshot
 
 NOON = datetime(2024, 2, 8, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SYMBOLS = {"coinbase": ("BTC-USD", "ETH-USD"), "kraken": ("XBTUSD",)}
-
-Levels = Sequence[tuple[float, float]]
-
-
-def snapshot(lake: Lake, exchange: str, symbol: str, at: datetime, bids: Levels, asks: Levels) -> None:
-    row = {EXCHANGES[exchange].symbol_column: symbol, "_source": exchange, "_source_ingest_ts": at, "sequence": 5}
-    sides = {
-        name: [{"price": price, "quantity": quantity} for price, quantity in levels]
-        for name, levels in (("bids", bids), ("asks", asks))
-    }
-    found = EXCHANGES[exchange].books
-    assert found is not None
-    lake.append(found.table, [row | sides])
 
 
 @pytest.fixture
@@ -87,6 +74,14 @@ def test_symbols_are_known_as_the_venue_and_as_canonically_spelled(lake: Lake) -
     assert names(books(lake, "XBTUSD")) == [("KRAKEN", "XBTUSD")]
     assert names(books(lake, "BTC-USD")) == [("COINBASE", "BTC-USD"), ("KRAKEN", "XBTUSD")]
     assert books(lake, "DOGE") == []
+
+
+def test_books_are_compared_between_the_prices_that_all_of_them_tell(lake: Lake) -> None:
+    snapshot(lake, "kraken", "XBTUSD", NOON + 3 * MINUTE, [(100, 1), (99, 1)], [(101, 1), (103, 1)])
+    assert compared(books(lake, "BTC")) == (99, 103)
+    assert compared(books(lake, "BTC-USD")[:1]) == (98, 104)
+    for nothing_told in (books(lake, "ETH"), books(lake, "DOGE"), books(lake, "BTC", NOON + MINUTE)[1:]):
+        assert compared(nothing_told) is None
 
 
 def test_the_assets_are_those_of_which_there_are_snapshots(lake: Lake, tmp_path: Path) -> None:
