@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,14 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.pipeline.products import known_symbols
 from schemahub_lib.schemas import INGEST_TS
+from schemahub_lib.tables.books import book_state
 from schemahub_lib.tables.lake import Lake
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
+
+# How far before a time a snapshot is looked for, in turn: the further, the more files are read.
+SPANS = (timedelta(hours=1), timedelta(days=1), timedelta(days=10_000))
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,13 @@ def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
     spelled; with `at`, the latest fetched by then. None of a venue that has none."""
     by = at or datetime.now(UTC)
     found = []
-    for exchange, table in _tables(lake):
+    for exchange, table, newest in _tables(lake):
         known = known_symbols(lake, exchange.name)
-        named = {symbol for symbol, row in known.items() if name in (row["base_asset"], row["canonical_symbol"])}
-        for row in _latest(exchange, table, named | {name}, by):
-            symbol = row[exchange.symbol_column]
-            quote = known[symbol]["quote_asset"] if symbol in known else None
-            found.append(
-                Book(
-                    *(exchange.name.upper(), symbol, quote),
-                    *(row[column] for column in (INGEST_TS.name, "time", "sequence")),
-                    *(_side(row[side]) for side in ("bids", "asks")),
-                )
-            )
+        for symbol, fetched in newest.items():
+            told = known.get(symbol, {})
+            if name in (symbol, told.get("canonical_symbol"), told.get("base_asset")):
+                row = _row(exchange, table, symbol, by, fetched)
+                found += [_book(exchange, row, told.get("quote_asset"))] if row else []
     return found
 
 
@@ -98,34 +96,48 @@ def compared(found: Sequence[Book]) -> tuple[float, float] | None:
 def assets(lake: Lake) -> list[str]:
     """The base assets of which there are snapshots."""
     found = set()
-    for exchange, table in _tables(lake):
-        symbols = table.scan(selected_fields=(exchange.symbol_column,)).to_arrow()[exchange.symbol_column].unique()
+    for exchange, _, newest in _tables(lake):
         known = known_symbols(lake, exchange.name)
-        found |= {known[symbol]["base_asset"] for symbol in symbols.to_pylist() if symbol in known}
+        found |= {known[symbol]["base_asset"] for symbol in newest if symbol in known}
     return sorted(found)
 
 
-def _tables(lake: Lake) -> Iterator[tuple[Exchange, IcebergTable]]:
+def _tables(lake: Lake) -> Iterator[tuple[Exchange, IcebergTable, Mapping[str, datetime]]]:
+    """Each exchange's table of books, and when the newest snapshot of each symbol in it was fetched."""
     for exchange in EXCHANGES.values():
         table = lake.find(exchange.books.table.name) if exchange.books is not None else None
-        if table is not None:
-            yield exchange, table
+        if table is not None and exchange.books is not None:
+            streams = sorted(book_state(exchange.books.table, table).streams.items())
+            yield exchange, table, {symbol: stream.watermark.last_ts for symbol, stream in streams if stream.watermark}
 
 
-def _latest(exchange: Exchange, table: IcebergTable, symbols: set[str], by: datetime) -> list[dict[str, Any]]:
-    """The newest row of each of the symbols that was fetched by then."""
-    from pyiceberg.expressions import And, EqualTo, In, LessThanOrEqual
+def _row(exchange: Exchange, table: IcebergTable, symbol: str, by: datetime, newest: datetime) -> dict[str, Any] | None:
+    """A symbol's newest snapshot fetched by a time; None where there is none."""
+    from pyiceberg.expressions import And, EqualTo, GreaterThan, LessThanOrEqual
 
-    column = exchange.symbol_column
     # pyiceberg's types want an unbound term here, its documentation a column's name
-    fetched = And(In(column, symbols), LessThanOrEqual(INGEST_TS.name, by.isoformat()))  # type: ignore[call-arg,arg-type]
-    times = table.scan(fetched, selected_fields=(column, INGEST_TS.name)).to_arrow().group_by(column)
-    rows: list[dict[str, Any]] = []
-    for newest in times.aggregate([(INGEST_TS.name, "max")]).sort_by(column).to_pylist():
-        at = newest[f"{INGEST_TS.name}_max"].isoformat()
-        one = And(EqualTo(column, newest[column]), EqualTo(INGEST_TS.name, at))  # type: ignore[call-arg,arg-type]
-        rows += table.scan(one).to_arrow().to_pylist()
-    return rows
+    of_symbol = EqualTo(exchange.symbol_column, symbol)  # type: ignore[call-arg,arg-type]
+    if newest > by:
+        column = INGEST_TS.name
+        by_then = And(of_symbol, LessThanOrEqual(column, by.isoformat()))  # type: ignore[call-arg,arg-type]
+        for span in SPANS:
+            since = GreaterThan(column, (by - span).isoformat())  # type: ignore[call-arg,arg-type]
+            times = table.scan(And(by_then, since), selected_fields=(column,)).to_arrow()[column]
+            if len(times):
+                newest = max(times.to_pylist())
+                break
+        else:
+            return None
+    at = EqualTo(INGEST_TS.name, newest.isoformat())  # type: ignore[call-arg,arg-type]
+    return next(iter(table.scan(And(of_symbol, at)).to_arrow().to_pylist()), None)
+
+
+def _book(exchange: Exchange, row: Mapping[str, Any], quote: str | None) -> Book:
+    return Book(
+        *(exchange.name.upper(), row[exchange.symbol_column], quote),
+        *(row[column] for column in (INGEST_TS.name, "time", "sequence")),
+        *(_side(row[side]) for side in ("bids", "asks")),
+    )
 
 
 def _side(levels: list[dict[str, float]]) -> Side:

@@ -16,8 +16,8 @@ from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.workers import Outcome, for_each, overall
 from schemahub_lib.schemas import Table
 from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.books import append_books
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.raw import append_books
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +55,6 @@ def ingest_books(
             snapshots[symbol] = _row(exchange, table, book, keep_payload=options.keep_payload)
 
         names = wanted_products(exchange, options.products, options.seed_path)
-        lake.ensure(table)
         try:
             outcomes = [Outcome(symbol) for symbol in resolve(lake, exchange, client, names)]
             progress.say(f"{exchange.name}: order books of {len(outcomes)} products")

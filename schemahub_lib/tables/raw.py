@@ -121,18 +121,6 @@ def append_history(
     return publish(lake, table.name, run_id, write)
 
 
-def append_books(lake: Lake, table: Table, run_id: str, rows: pa.Table) -> Published[int]:
-    """Publish snapshots of order books, all of them or none; how many. Raises PublishRefused.
-
-    Each is what an exchange showed at a time of its own, so none repeats another run's, and no watermark moves.
-    """
-
-    def write(state: State, branch: Branch) -> Draft[int]:
-        return Draft(rows.num_rows, state, rows)
-
-    return publish(lake, table.name, run_id, write, if_lost=State())
-
-
 def _draft(state: State, moved: Mapping[str, Stream], kept: list[pa.Table], duplicates: int) -> Draft[Appended]:
     import pyarrow as pa
 

@@ -14,6 +14,7 @@ from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.simulator.listings import Listing, listings
 from schemahub_lib.simulator.market import SCENARIOS, SECOND, Market
 from schemahub_lib.simulator.tape import Tape
+from schemahub_lib.tables.books import append_books
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.types import arrow_schema
 
@@ -73,6 +74,6 @@ def snapshot(lake: Lake, exchange: str, symbol: str, at: datetime, bids: Levels,
         name: [{"price": price, "quantity": quantity} for price, quantity in levels]
         for name, levels in (("bids", bids), ("asks", asks))
     }
-    found = EXCHANGES[exchange].books
-    assert found is not None
-    lake.append(found.table, [row | sides])
+    books = EXCHANGES[exchange].books
+    assert books is not None
+    append_books(lake, books.table, "test", pa.Table.from_pylist([row | sides], schema=arrow_schema(books.table)))

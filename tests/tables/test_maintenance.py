@@ -18,6 +18,7 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.books import books_of
 from schemahub_lib.schemas import PRODUCTS, RUNS
 from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.books import append_books
 from schemahub_lib.tables.due import Due, due, figures
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.maintenance import (
@@ -28,7 +29,7 @@ from schemahub_lib.tables.maintenance import (
     rewrite_partition,
 )
 from schemahub_lib.tables.publish import Branch
-from schemahub_lib.tables.raw import append_books, append_history
+from schemahub_lib.tables.raw import append_history
 from schemahub_lib.tables.state import read_loaded, read_state
 from tests.market_days import RAW, keys, publish_trades
 
