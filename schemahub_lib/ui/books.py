@@ -53,7 +53,7 @@ def _contents(lake: Lake, values: dict[str, str]) -> None:
             asset.bind_value(values, "asset").classes("asset")
             at = ui.input("At (UTC)", placeholder="now").bind_value(values, "at").classes("at")
             at.on("keydown.enter", look)
-            ui.button("Show", on_click=look)
+            ui.button("Show", on_click=look, color=None).classes("go")
         look()
 
     choice = ui.element("div")
