@@ -28,7 +28,7 @@ VARIABLES = ("SCHEMAHUB_", "OPENLINEAGE_")
 _FLAGS = frozenset(
     (
         "no-payload dry-run quiet json verbose fail-on-partial resume checkpoint-s3 gaps distributed skip-checkpoint "
-        "full-refresh"
+        "full-refresh books"
     ).split()
 )
 

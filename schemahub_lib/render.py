@@ -249,8 +249,14 @@ def show_rows(rows: pa.Table, output: str) -> None:
             )
         pq.write_table(rows, sys.stdout.buffer)
     elif output == "csv":
+        import pyarrow as pa
         import pyarrow.csv as pc
 
+        if nested := [field.name for field in rows.schema if pa.types.is_nested(field.type)]:
+            raise click.UsageError(
+                f"CSV has no place for lists and structs ({', '.join(nested)}): select what is in them, as in "
+                "bids[1].price, or take --format json"
+            )
         pc.write_csv(rows, sys.stdout.buffer)
     elif output == "json":
         show_json(rows.to_pylist())

@@ -7,9 +7,11 @@ and the ledgers are here. Types are Spark SQL names; every TIMESTAMP is UTC with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-SqlType = Literal["STRING", "DOUBLE", "DECIMAL(38, 18)", "BIGINT", "BOOLEAN", "TIMESTAMP"]
+Levels = Literal["ARRAY<STRUCT<price: DOUBLE, quantity: DOUBLE>>"]  # of one side of an order book
+LEVELS: Final = "ARRAY<STRUCT<price: DOUBLE, quantity: DOUBLE>>"
+SqlType = Literal["STRING", "DOUBLE", "DECIMAL(38, 18)", "BIGINT", "BOOLEAN", "TIMESTAMP"] | Levels
 # How a TIMESTAMP column is spelled in the pages a connector yields.
 TimeEncoding = Literal["iso8601", "epoch_s", "epoch_ms_or_us", "datetime"]
 # What tells where in its stream a trade stands: its id, where ids go up by one from trade to trade, else its time in
@@ -72,7 +74,7 @@ class Table:
 # Added to every raw row by SchemaHub.
 SOURCE = Column("_source", "STRING", "exchange the row came from, e.g. 'binance'", required=True)
 INGEST_TS = Column("_source_ingest_ts", "TIMESTAMP", "when the row was fetched", required=True, meaning="ingest_time")
-RAW_PAYLOAD = Column("_raw_payload", "STRING", "the exchange's own JSON for this trade, character for character")
+RAW_PAYLOAD = Column("_raw_payload", "STRING", "the exchange's own JSON for this row, character for character")
 RAW_COMMON = (SOURCE, INGEST_TS, RAW_PAYLOAD)
 
 # How SchemaHub fills columns of a target.

@@ -31,7 +31,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--until", help="Stop before the first trade at or after this time (UTC)."),
         click.option("--max-catch-up", type=click.IntRange(1), help="Stop each stream after about this many trades."),
         click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Products at a time."),
-        click.option("--no-payload", is_flag=True, help="Do not keep each trade's own JSON in _raw_payload."),
+        click.option("--no-payload", is_flag=True, help="Do not keep the exchange's own JSON in _raw_payload."),
     )
     for option in reversed(options):
         command = option(command)
@@ -61,21 +61,33 @@ def _one_venue(options: IngestOptions, sources: Collection[object], remedy: str)
             raise UsageError(f"{flag} names products of one venue: {remedy}")
 
 
+def _refuse_times() -> None:
+    context = click.get_current_context()
+    for name in ("cold_start_window", "since", "until", "max_catch_up"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is about trades; a book is what the exchange shows now: leave it or --books out")
+
+
 @command(run_group, "ingest")
 @click.argument("sources", nargs=-1, required=True, type=click.Choice(list(EXCHANGES)))
+@click.option("--books", is_flag=True, help="One snapshot of each product's order book, into raw_<source>_books.")
 @_ingest_options
-def run_ingest_command(options: Globals, sources: tuple[str, ...], **values: Any) -> None:
+def run_ingest_command(options: Globals, sources: tuple[str, ...], books: bool, **values: Any) -> None:
     """Fetch what is new since each stream's watermark into raw_<source>_trades."""
-    from schemahub_lib.pipeline.pipeline import run_ingest
+    from schemahub_lib.pipeline.pipeline import run_books, run_ingest
     from schemahub_lib.pipeline.progress import Progress
     from schemahub_lib.pipeline.reports import new_run_id
 
+    if books:
+        _refuse_times()
     ingest_options = _options_from(values)
     _one_venue(ingest_options, set(sources), "give one source with it")
     lake = options.lake()
     with Progress(live=live(options)) as progress:
         chosen = [EXCHANGES[name] for name in dict.fromkeys(sources)]
-        reports = run_ingest(lake, chosen, ingest_options, new_run_id(), progress)
+        run = run_books if books else run_ingest
+        reports = run(lake, chosen, ingest_options, new_run_id(), progress)
     _finish(options, lake, reports)
 
 

@@ -22,6 +22,12 @@ def by_raw_table() -> dict[str, Exchange]:
     return {exchange.raw_table.name: exchange for exchange in EXCHANGES.values()}
 
 
+def book_tables() -> dict[str, Table]:
+    """The tables of order books by their names."""
+    tables = (exchange.books.table for exchange in EXCHANGES.values() if exchange.books is not None)
+    return {table.name: table for table in tables}
+
+
 def raw_tables() -> dict[str, Table]:
-    """Every exchange's raw table by its name: what mappings may read."""
+    """Every exchange's raw table of trades by its name: what mappings may read."""
     return {name: exchange.raw_table for name, exchange in by_raw_table().items()}

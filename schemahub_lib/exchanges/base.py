@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from schemahub_lib.errors import UnexpectedResponse, UsageError
 from schemahub_lib.exchanges import fields, rows
+from schemahub_lib.exchanges.books import Books
 from schemahub_lib.exchanges.fields import Field
 from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.http.messages import Credentials, Flow, Page, RateLimit, Request, Response, Trouble, Value
@@ -90,6 +91,7 @@ class Exchange(ABC):
     separator: ClassVar[str] = ""  # between a symbol's base and quote
     quote_assets: ClassVar[tuple[str, ...]] = ()  # by which symbols without a separator are split
     archive: ClassVar[Archive | None] = None  # its bulk files, where it publishes any
+    books: ClassVar[Books | None] = None  # its order books, where they are fetched
 
     @abstractmethod
     def products(self) -> Flow[list[Product]]:
@@ -123,6 +125,18 @@ class Exchange(ABC):
         """About how many trades there are at the positions `low..high`; None where nothing tells."""
         yield from ()
         return high - low + 1
+
+    def book(self, product: str) -> Flow[dict[str, Any]]:
+        """Ask for a product's order book, as it is now: a row of the table of `books`, see `Books.read`.
+
+        Raises UnexpectedResponse.
+        """
+        assert self.books is not None, f"{self.name} has no order books"
+        response = yield from ask(self.books.request(product, self.books.depth))
+        try:
+            return {self.symbol_column: product, **self.books.read(response.text)}
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise self.unexpected(response, f"an order book ({error})") from error
 
     @abstractmethod
     def trouble(self, response: Response) -> Trouble | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Archive, Exchange, Product, Verdict, ask, ask_until_believed, status_trouble
+from schemahub_lib.exchanges.books import Books, books_table
 from schemahub_lib.exchanges.fields import (
     EPOCH_MS_OR_US,
     FLAG,
@@ -131,6 +132,17 @@ class Binance(Exchange):
         # Files of futures have the very names of those of spot trades, but no isBestMatch.
         other_widths={6: FUTURES, 8: AGGREGATED, 12: "candles, not trades"},
         checksums=True,
+    )
+
+    # {"lastUpdateId":9699548377,"bids":[["56902.15000000","0.00371500"]],"asks":[["56902.16000000","0.01000000"]]};
+    # until 2019 with an empty array behind each quantity. Up to 500 levels cost as much as a page of trades.
+    books = Books(
+        books_table(name, symbol_column),
+        depth=500,
+        request=lambda product, depth: Request(
+            "/api/v3/depth", {"symbol": product, "limit": depth}, weight=25, product=product
+        ),
+        fields=(Field("lastUpdateId", "sequence", INTEGER),),
     )
 
     def products(self) -> Flow[list[Product]]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Product, ask, decode_secret, status_trouble
+from schemahub_lib.exchanges.books import Books, books_table
 from schemahub_lib.exchanges.fields import INTEGER, ISO8601, NUMBER, Field, is_integer, one_of
 from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.exchanges.windows import NewestFirst
@@ -74,6 +75,15 @@ class Coinbase(NewestFirst):
         Field("side", "side", one_of({"buy": "BUY", "sell": "SELL", "BUY": "BUY", "SELL": "SELL"})),
     )
 
+    # {"bids":[["8966.04","3009.994",1]],"asks":[["8966.06","3009.993",1]],"sequence":12259075,"auction_mode":false,
+    #  "auction":null,"time":"2024-02-08T15:20:00.123456Z"}: price, size, number of orders. Level 2 is all of them.
+    books = Books(
+        books_table(name, symbol_column, "iso8601"),
+        depth=500,
+        request=lambda product, depth: Request(_path(product, "book"), {"level": 2}, product=product),
+        fields=(Field("sequence", "sequence", INTEGER), Field("time", "time", ISO8601, optional=True)),
+    )
+
     def products(self) -> Flow[list[Product]]:
         response = yield from ask(Request("/products"))
         expected = "an array of products with id, base_currency and quote_currency"
@@ -96,7 +106,7 @@ class Coinbase(NewestFirst):
             params["before"] = after  # sic: in the exchange's words, what is newer stands before
         if before is not None:
             params["after"] = before
-        return Request(f"/products/{quote(product, safe='')}/trades", params, product=product)
+        return Request(_path(product, "trades"), params, product=product)
 
     def page(self, page: Rows, product: str, cursor: str) -> Page:
         return super().page(page, product.upper(), cursor)
@@ -137,6 +147,10 @@ class Coinbase(NewestFirst):
             "CB-ACCESS-PASSPHRASE": credentials.passphrase,
         }
         return replace(request, headers={**request.headers, **headers})
+
+
+def _path(product: str, what: str) -> str:
+    return f"/products/{quote(product, safe='')}/{what}"
 
 
 def _told(response: Response, header: str, otherwise: int | None) -> int | None:

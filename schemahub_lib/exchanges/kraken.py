@@ -12,16 +12,15 @@ import hashlib
 import hmac
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from schemahub_lib.errors import UnexpectedResponse
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import TRIES, Archive, Exchange, Product, ask, decode_secret, status_trouble
+from schemahub_lib.exchanges.books import Books, books_table
 from schemahub_lib.exchanges.fields import (
     EPOCH_S,
     INTEGER,
@@ -30,18 +29,17 @@ from schemahub_lib.exchanges.fields import (
     Field,
     Kind,
     is_integer,
-    microseconds,
     moment,
     one_of,
     since_epoch,
 )
 from schemahub_lib.exchanges.rows import Rows
-from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Record, Request, Response, Trouble, Value
+from schemahub_lib.exchanges.seen import ROUNDING, Seen
+from schemahub_lib.http.messages import Credentials, Flow, RateLimit, Request, Response, Trouble, Value
 from schemahub_lib.schemas import RAW_COMMON, RAW_PAYLOAD, Column, Table
 from schemahub_lib.watermark import Watermark
 
 TRADES = "/0/public/Trades"
-ROUNDING = 100_000  # nanoseconds: the coarsest grid Kraken has printed row times on
 REPEATS = 3  # how often a page that cannot be the next one is asked for again
 THROTTLED = ("Too many requests", "Rate limit exceeded", "Temporary lockout")
 UNAVAILABLE = ("EService:", "EGeneral:Internal error")
@@ -50,6 +48,11 @@ WITH_SIDES = "trades with sides and ids, which SchemaHub reads from the API only
 CSV_SECONDS = Kind(EPOCH_S.read, bare=r"[1-9]\d{8,9}(?:\.\d{1,18})?")
 _no_error = re.compile(r'\s*\{\s*"error"\s*:\s*\[\s*\]').match
 _legacy_key = re.compile(r"[XZ][A-Z]{3}[XZ][A-Z]{3}").fullmatch
+
+
+def _book(text: str) -> dict[str, Any]:
+    (book,) = rows.parse(text, 3)["result"].values()
+    return rows.an_object(book)
 
 
 class Kraken(Exchange):
@@ -121,6 +124,17 @@ class Kraken(Exchange):
         other_widths={6: WITH_SIDES, 7: f"candles, or of {WITH_SIDES}"},
         id_made_of=("price", "volume"),
         untold=("side", "order_type", "misc"),
+    )
+
+    # {"error":[],"result":{"XBTUSDT":{"asks":[["105944.30000","0.136",1762820248]],
+    #  "bids":[["105944.20000","1.212",1762820249]]}}}: price, volume, seconds of the level's last change
+    books = Books(
+        books_table(name, symbol_column),
+        depth=500,
+        request=lambda product, depth: Request(
+            "/0/public/Depth", {"pair": product, "count": depth}, scope=product, product=product
+        ),
+        find=_book,
     )
 
     def products(self) -> Flow[list[Product]]:
@@ -199,7 +213,7 @@ class Kraken(Exchange):
 
         With `twice` the first page is believed only when another request tells the same.
         """
-        seen, reached = _Seen(start), 0
+        seen, reached = Seen(start), 0
         since = start.cursor if isinstance(start, Watermark) else _cursor_at(since_epoch(start))
         if twice and isinstance(start, datetime):
             found = yield from self._confirmed(product, since, start)
@@ -241,7 +255,7 @@ class Kraken(Exchange):
     def _times(self, page: Rows) -> list[int]:
         return [self.time_of(shown) for place, shown in enumerate(page.columns["time"]) if place not in page.rejected]
 
-    def _after(self, product: str, since: str, seen: _Seen) -> Flow[_Found | None]:
+    def _after(self, product: str, since: str, seen: Seen) -> Flow[_Found | None]:
         """The page after `since`; None when there is nothing new, or only a cached page again."""
         for _ in range(REPEATS):
             found = yield from self._page(product, since)
@@ -336,65 +350,3 @@ class _Found:
 
     rows: Rows
     last: str
-
-
-class _Seen:
-    """What of a pair's tape is known already, so that a row that comes again is dropped and a new one gets its id.
-
-    A row without an id gets `x<microseconds>-<price>-<volume>-<side><type>-<n>`, n counting equal rows from 0.
-    """
-
-    def __init__(self, start: Watermark | datetime) -> None:
-        self.last_id = -1  # while none was seen
-        self.moment = 0  # microseconds: the time of the last row without an id
-        self.equal: Counter[str] = Counter()  # rows at that moment, by all that they show
-        self.repeated: Counter[str] = Counter()  # those of them that the exchange will send again
-        if isinstance(start, Watermark):
-            if start.last_trade_id.isdecimal():
-                self.last_id = int(start.last_trade_id)
-            else:
-                shown = [trade_id.rpartition("-")[0] for trade_id in start.tail or (start.last_trade_id,)]
-                self.moment = int(shown[0][1:].partition("-")[0])
-                self.equal = Counter(shown)
-                if int(start.cursor) <= self.moment * 1000 - ROUNDING:  # made from the row's time, see _cursor_at
-                    self.repeated = Counter(shown)
-
-    def misses_ids_before(self, page: Rows) -> bool:
-        """Whether the first id of `page` does not come right after the last one seen."""
-        ids = (int(str(shown)) for shown in page.columns["trade_id"] if shown is not None)
-        return self.last_id >= 0 and next(ids, 0) > self.last_id + 1
-
-    def fresh(self, page: Rows) -> Rows:
-        """The rows not seen before, each with an id."""
-        seen_before = self.last_id
-        ids: list[Value] = [None] * len(page)
-        kept: list[int] = []
-        for place, shown in enumerate(page.columns["trade_id"]):
-            if place in page.rejected:
-                kept.append(place)
-            elif shown is None:
-                ids[place] = self._made_id({name: values[place] for name, values in page.columns.items()})
-                if ids[place] is not None:
-                    kept.append(place)
-            elif (number := int(str(shown))) > seen_before:
-                self.last_id = max(number, self.last_id)
-                ids[place] = shown
-                kept.append(place)
-        return page.with_column("trade_id", ids).only(kept)
-
-    def _made_id(self, record: Record) -> str | None:
-        """The id of a row without one; None when the row was seen before."""
-        printed = microseconds(record["time"], "epoch_s")
-        if printed < self.moment and self.repeated:
-            return None
-        if printed != self.moment:
-            self.moment = printed
-            self.equal.clear()
-            self.repeated.clear()
-        price, volume = (f"{Decimal(str(record[name])).normalize():f}" for name in ("price", "volume"))
-        shown = f"x{printed}-{price}-{volume}-{record['side']}{record['order_type']}"
-        if self.repeated[shown] > 0:
-            self.repeated[shown] -= 1
-            return None
-        self.equal[shown] += 1
-        return f"{shown}-{self.equal[shown] - 1}"

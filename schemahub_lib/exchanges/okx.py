@@ -15,6 +15,7 @@ from typing import Any
 
 from schemahub_lib.exchanges import rows
 from schemahub_lib.exchanges.base import Product, ask, ask_until_believed, status_trouble
+from schemahub_lib.exchanges.books import Books, books_table
 from schemahub_lib.exchanges.fields import EPOCH_MS_OR_US, INTEGER, NUMBER, TEXT, Field, one_of, since_epoch
 from schemahub_lib.exchanges.rows import Rows
 from schemahub_lib.exchanges.windows import NewestFirst, Window
@@ -28,6 +29,11 @@ THROTTLED = "50011"
 UNAVAILABLE = ("50001", "50004", "50013", "50026")
 UNKNOWN_INSTRUMENT = "51001"
 _no_error = re.compile(r'\s*\{\s*"code"\s*:\s*"0"').match
+
+
+def _book(text: str) -> dict[str, Any]:
+    ((_, book),) = rows.parse(text, 1)["data"]
+    return rows.an_object(rows.parse(book, 1))
 
 
 class Okx(NewestFirst):
@@ -75,6 +81,18 @@ class Okx(NewestFirst):
         Field("ts", "ts", EPOCH_MS_OR_US, json="string"),
         Field("side", "side", one_of({"buy": "buy", "sell": "sell"})),
         Field("source", "source", TEXT, optional=True, since=datetime(2022, 1, 1, tzinfo=UTC)),
+    )
+
+    # {"code":"0","msg":"","data":[{"asks":[["41006.8","0.60038921","0","1"]],"bids":[["41006.3","0.30178218","0","2"]],
+    #  "ts":"1629966436396"}]}: price, size, nothing any more, orders
+    books = Books(
+        books_table(name, symbol_column, "epoch_ms_or_us"),
+        depth=400,
+        request=lambda product, depth: Request(
+            "/api/v5/market/books", {"instId": product, "sz": depth}, product=product
+        ),
+        fields=(Field("ts", "time", EPOCH_MS_OR_US),),
+        find=_book,
     )
 
     def products(self) -> Flow[list[Product]]:

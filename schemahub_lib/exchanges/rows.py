@@ -16,7 +16,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from schemahub_lib.exchanges.fields import Field
-from schemahub_lib.http.messages import Page, Rejected, Value
+from schemahub_lib.http.messages import Page, Record, Rejected, Value
 from schemahub_lib.schemas import RAW_PAYLOAD
 
 # A row's value and its own text.
@@ -101,24 +101,28 @@ def read(found: Iterable[Row], fields: tuple[Field, ...], members: Callable[[Any
     columns: dict[str, list[Value]] = {column: [] for column in (*(f.column for f in fields), RAW_PAYLOAD.name)}
     rejected: dict[int, Rejected] = {}
     for place, (value, text) in enumerate(found):
-        record: dict[str, Value] = {}
         try:
-            row = members(value)
-            for expected in fields:
-                shown = row.get(expected.key)
-                if shown is None and expected.optional:
-                    record[expected.column] = None
-                elif expected.key in row:
-                    record[expected.column] = expected.kind.read(shown, expected.key)
-                else:
-                    raise ValueError(f"{expected.key} is missing")
-            record[RAW_PAYLOAD.name] = text
+            told = record(members(value), fields) | {RAW_PAYLOAD.name: text}
         except ValueError as error:
-            record = dict.fromkeys(columns)
+            told = dict.fromkeys(columns)
             rejected[place] = Rejected(str(error), text)
         for column, values in columns.items():
-            values.append(record[column])
+            values.append(told[column])
     return Rows(columns, rejected)
+
+
+def record(row: Mapping[str, Any], fields: tuple[Field, ...]) -> Record:
+    """The columns of a JSON object that its fields go to. Raises ValueError."""
+    columns: Record = {}
+    for expected in fields:
+        shown = row.get(expected.key)
+        if shown is None and expected.optional:
+            columns[expected.column] = None
+        elif expected.key in row:
+            columns[expected.column] = expected.kind.read(shown, expected.key)
+        else:
+            raise ValueError(f"{expected.key} is missing")
+    return columns
 
 
 def _read_at_once(text: str, fields: tuple[Field, ...]) -> Rows | None:

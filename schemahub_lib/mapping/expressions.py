@@ -23,7 +23,7 @@ from schemahub_lib.mapping.nodes import nearest
 from schemahub_lib.mapping.sql import UNSTORABLE, try_cast
 from schemahub_lib.mapping.transforms import TRANSFORMS
 from schemahub_lib.mapping.types import may_cast, type_of
-from schemahub_lib.schemas import Column, SqlType, Table
+from schemahub_lib.schemas import LEVELS, Column, SqlType, Table
 
 LONGEST = 4000  # characters
 DEEPEST = 100  # levels: what sqlglot prints with room on Python's stack
@@ -157,7 +157,8 @@ def _named(node: exp.Expr) -> str:
 
 
 def _types(source: Table) -> Mapping[str, Type]:
-    return {column.name: "DECIMAL" if column.type == "DECIMAL(38, 18)" else column.type for column in source.columns}
+    plain = {column.name: column.type for column in source.columns}
+    return {name: "DECIMAL" if kind == "DECIMAL(38, 18)" else kind for name, kind in plain.items() if kind != LEVELS}
 
 
 def _giving(tree: exp.Expr, source: Table, wanted: SqlType, text: str) -> exp.Expr:

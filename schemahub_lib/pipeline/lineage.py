@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from schemahub_lib.exchanges import EXCHANGES, raw_tables
+from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.mapping.spec import ColumnMapping, Expression, MappingSpec
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.schemas import TARGETS, Column, Table
@@ -38,7 +39,7 @@ def emit(lake: Lake, reports: Sequence[Report], specs: Sequence[MappingSpec] = (
 
         client = OpenLineageClient()
         for report in reports:
-            if specs or report.source in EXCHANGES:
+            if specs or report.source in EXCHANGES or report.job in FROM_EXCHANGES:
                 for event in _events(lake, report, specs):
                     client.emit(event)
         client.close()
@@ -83,11 +84,11 @@ def _datasets(lake: Lake, report: Report, specs: Sequence[MappingSpec]) -> tuple
         inputs = [_table(lake, raw_tables()[spec.source], InputDataset) for spec in specs]
         output = _table(lake, TARGETS[report.source], OutputDataset)
     else:
-        exchange = EXCHANGES[report.source]
+        exchange, what, table = _fetched(report.source)
         url = urlsplit(lake.settings.exchange_url(exchange.name) or exchange.base_url)
         host = url.netloc.rpartition("@")[2]  # a proxy's may come with a password
-        inputs = [InputDataset(f"{url.scheme}://{host}", "trades")] if report.job in FROM_EXCHANGES else []
-        output = _table(lake, exchange.raw_table, OutputDataset)
+        inputs = [InputDataset(f"{url.scheme}://{host}", what)] if report.job in FROM_EXCHANGES else []
+        output = _table(lake, table, OutputDataset)
     output.outputFacets = {
         "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=report.rows)
     }
@@ -102,6 +103,14 @@ def _datasets(lake: Lake, report: Report, specs: Sequence[MappingSpec]) -> tuple
                 kept += [_field(dataset, name, "INDIRECT", "FILTER", one.text) for name in _read(one)]
         output.facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(fields, kept)
     return inputs, output
+
+
+def _fetched(source: str) -> tuple[Exchange, str, Table]:
+    """The exchange of a run, what it tells there, and the table it wrote: runs that fetch books go by their table."""
+    for exchange in EXCHANGES.values():
+        if exchange.books is not None and exchange.books.table.name == source:
+            return exchange, "books", exchange.books.table
+    return EXCHANGES[source], "trades", EXCHANGES[source].raw_table
 
 
 def _table(lake: Lake, table: Table, kind: type[Any]) -> Any:

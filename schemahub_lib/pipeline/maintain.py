@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
-from schemahub_lib.exchanges import raw_tables
+from schemahub_lib.exchanges import book_tables, raw_tables
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
@@ -81,7 +81,7 @@ def maintain(
 
 
 def _tables(lake: Lake, names: Sequence[str]) -> list[str]:
-    ours = [*raw_tables(), *TARGETS, *(ledger.name for ledger in LEDGERS)]
+    ours = [*raw_tables(), *book_tables(), *TARGETS, *(ledger.name for ledger in LEDGERS)]
     present = lake.table_names()
     for name in names:
         if name not in ours:

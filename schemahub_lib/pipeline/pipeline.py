@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from schemahub_lib.errors import Interrupted, UsageError, sentence
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.mapping.restatement import Region
 from schemahub_lib.mapping.spec import MappingSpec
+from schemahub_lib.pipeline.books import books_of, ingest_books
 from schemahub_lib.pipeline.ingest import IngestOptions, ingest
 from schemahub_lib.pipeline.progress import Progress
 from schemahub_lib.pipeline.reports import Report
@@ -20,6 +21,8 @@ from schemahub_lib.pipeline.unify import unify
 from schemahub_lib.tables.lake import Lake
 
 log = logging.getLogger(__name__)
+
+Fetch = Callable[[Exchange, Report, threading.Event], None]
 
 
 def run_ingest(
@@ -35,12 +38,33 @@ def run_ingest(
     On Ctrl-C every publish under way is finished, the runs are recorded as interrupted, and Interrupted is raised.
     Raises UsageError when every exchange was refused before it was asked anything.
     """
-    stops = [threading.Event() for _ in exchanges]
+
+    def fetch(exchange: Exchange, report: Report, stop: threading.Event) -> None:
+        ingest(lake, exchange, options, report, progress, stop, when_new)
+
+    return _side_by_side(lake, {exchange: Report(run_id, "ingest", exchange.name) for exchange in exchanges}, fetch)
+
+
+def run_books(
+    lake: Lake, exchanges: Sequence[Exchange], options: IngestOptions, run_id: str, progress: Progress
+) -> list[Report]:
+    """Take snapshots of several exchanges' order books side by side and record the runs, as `run_ingest` does."""
+
+    def fetch(exchange: Exchange, report: Report, stop: threading.Event) -> None:
+        ingest_books(lake, exchange, options, report, progress, stop)
+
+    return _side_by_side(
+        lake, {exchange: Report(run_id, "ingest", books_of(exchange).name) for exchange in exchanges}, fetch
+    )
+
+
+def _side_by_side(lake: Lake, runs: Mapping[Exchange, Report], fetch: Fetch) -> list[Report]:
+    stops = [threading.Event() for _ in runs]
     interrupted = False
-    with ThreadPoolExecutor(len(exchanges), "ingest") as pool:
+    with ThreadPoolExecutor(len(runs), "ingest") as pool:
         futures = [
-            pool.submit(_reported, lake, exchange, options, run_id, progress, stop, when_new)
-            for exchange, stop in zip(exchanges, stops, strict=True)
+            pool.submit(_reported, exchange, report, stop, fetch)
+            for (exchange, report), stop in zip(runs.items(), stops, strict=True)
         ]
         try:
             wait(futures)
@@ -48,11 +72,10 @@ def run_ingest(
             interrupted = True
             for stop in stops:
                 stop.set()
-    outcomes = [future.result() for future in futures]
-    refusals = [refusal for _, refusal in outcomes if refusal is not None]
-    if len(refusals) == len(outcomes):
+    refusals = [refusal for future in futures if (refusal := future.result()) is not None]
+    if len(refusals) == len(runs):
         raise refusals[0]
-    reports = [report for report, _ in outcomes]
+    reports = list(runs.values())
     record(lake, reports)
     if interrupted:
         raise Interrupted("stopped; everything published so far is safe and the next run continues after it")
@@ -129,20 +152,11 @@ def run_pipeline(
     yield run_unify(lake, target, specs, run_id, progress)
 
 
-def _reported(
-    lake: Lake,
-    exchange: Exchange,
-    options: IngestOptions,
-    run_id: str,
-    progress: Progress,
-    stop: threading.Event,
-    when_new: Callable[[], None],
-) -> tuple[Report, UsageError | None]:
-    """An ingest's report, also when the exchange as a whole failed, and the error where nothing was even tried."""
-    report = Report(run_id, "ingest", exchange.name)
+def _reported(exchange: Exchange, report: Report, stop: threading.Event, fetch: Fetch) -> UsageError | None:
+    """Fill in an ingest's report, also when the exchange as a whole failed; the error where nothing was even tried."""
     try:
-        ingest(lake, exchange, options, report, progress, stop, when_new)
-        return report, None
+        fetch(exchange, report, stop)
+        return None
     except UsageError as error:
         refusal, message = error, str(error)
     except Exception as error:  # a bug in one connector must not cost the other exchanges their run
@@ -151,4 +165,4 @@ def _reported(
         log.error("%s%s", where, message, exc_info=log.isEnabledFor(logging.DEBUG))
     report.errors[exchange.name] = message
     report.finish("partial" if report.rows else "failed")
-    return report, refusal
+    return refusal

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from schemahub_lib.config import parse_time
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError, sentence
-from schemahub_lib.exchanges import by_raw_table
+from schemahub_lib.exchanges import book_tables, by_raw_table
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.publishes import Publish, head_as_of, publishes
 from schemahub_lib.pipeline.reports import Report
@@ -102,7 +102,7 @@ def plan_rollback(lake: Lake, name: str, to: str) -> Rollback:
             "happened does not change; roll the raw or unified table back, its ledgers follow"
         )
     table = existing(lake, name)
-    if name not in (ours := {**by_raw_table(), **TARGETS}):
+    if name not in (ours := {**by_raw_table(), **book_tables(), **TARGETS}):
         raise UsageError(f"{name} is not a table of SchemaHub's: choose one of {', '.join(ours)}")
     told = publishes(table)
     if not told:

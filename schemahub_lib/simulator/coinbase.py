@@ -12,6 +12,7 @@ from schemahub_lib.simulator.source import Dialect, Json, Stream, decimals
 from schemahub_lib.simulator.tape import Trades
 
 PAGE_LIMIT = 1000
+WHOLE_BOOK = 1200  # levels of a side; the real one has tens of thousands
 
 
 def product(listing: Listing, delisted: bool) -> Json:
@@ -162,7 +163,7 @@ class Coinbase(Api):
         if wanted not in ("1", "2", "3"):
             raise Refused(message("Invalid level", 400))
         now = self.clock.now_ns()
-        bids, asks = self.source.book(symbol, 1 if wanted == "1" else 50, now)
+        bids, asks = self.source.book(symbol, 1 if wanted == "1" else WHOLE_BOOK, now)
         if wanted == "3":  # single orders, named instead of counted
             for side, orders in (("b", bids), ("a", asks)):
                 for place, order in enumerate(orders):

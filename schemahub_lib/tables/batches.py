@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from schemahub_lib.exchanges.fields import microseconds
 from schemahub_lib.http.messages import Rejected, Value
-from schemahub_lib.schemas import INGEST_TS, RAW_PAYLOAD, SOURCE, Column, Table, TimeEncoding
+from schemahub_lib.schemas import INGEST_TS, LEVELS, RAW_PAYLOAD, SOURCE, Column, Table, TimeEncoding
 from schemahub_lib.tables.types import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Columns = Mapping[str, Sequence[Value]]
+Columns = Mapping[str, Sequence[Any]]  # of `Value`s, and of sides of an order book: (price, quantity) texts
 
 _MILLISECONDS_END = 10**14  # larger epoch values are microseconds
 
@@ -74,22 +75,35 @@ def _cast(
     return pa.table(arrays, names=list(table.column_names))
 
 
-def _cast_column(column: Column, values: Sequence[Value]) -> pa.Array:
+def _cast_column(column: Column, values: Sequence[Any]) -> pa.Array:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if column.type == "TIMESTAMP":
         array = _ENCODINGS[column.time_encoding](values)
     elif column.type == "DOUBLE":
-        array = pa.array(values, pa.string()).cast(pa.float64())
-        if pc.any(pc.invert(pc.is_finite(array))).as_py():
-            raise ValueError("not a finite number")
+        array = _doubles(values)
+    elif column.type == LEVELS:
+        levels = [level for side in values for level in side]
+        numbers = [_doubles([level[place] for level in levels]) for place in (0, 1)]
+        kind = arrow_type(LEVELS)
+        ends = [0, *accumulate(map(len, values))]
+        array = pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(numbers, fields=list(kind.value_type)), kind)
     elif column.type == "BIGINT":
         array = pa.array(values, pa.string()).cast(pa.int64())
     else:
         array = pa.array(values, arrow_type(column.type))
     if column.required and array.null_count:
         raise ValueError("missing")
+    return array
+
+
+def _doubles(values: Sequence[Value]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = pa.array(values, pa.string()).cast(pa.float64())
+    if pc.any(pc.invert(pc.is_finite(array))).as_py():
+        raise ValueError("not a finite number")
     return array
 
 

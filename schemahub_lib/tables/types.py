@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING
 
-from schemahub_lib.schemas import SqlType, Table
+from schemahub_lib.schemas import LEVELS, SqlType, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,23 +22,33 @@ def iceberg_schema(table: Table) -> Schema:
         BooleanType,
         DecimalType,
         DoubleType,
+        IcebergType,
+        ListType,
         LongType,
         NestedField,
         StringType,
+        StructType,
         TimestamptzType,
     )
 
-    types = {
-        "STRING": StringType(),
-        "DOUBLE": DoubleType(),
-        "DECIMAL(38, 18)": DecimalType(38, 18),
-        "BIGINT": LongType(),
-        "BOOLEAN": BooleanType(),
-        "TIMESTAMP": TimestamptzType(),
+    inner = count(len(table.columns) + 1)  # ids of what is inside of columns
+
+    def levels() -> IcebergType:
+        members = (NestedField(next(inner), name, DoubleType(), required=False) for name in ("price", "quantity"))
+        return ListType(next(inner), StructType(*members), element_required=False)
+
+    types: dict[SqlType, Callable[[], IcebergType]] = {
+        "STRING": StringType,
+        "DOUBLE": DoubleType,
+        "DECIMAL(38, 18)": lambda: DecimalType(38, 18),
+        "BIGINT": LongType,
+        "BOOLEAN": BooleanType,
+        "TIMESTAMP": TimestamptzType,
+        LEVELS: levels,
     }
     return Schema(
         *(
-            NestedField(number, column.name, types[column.type], required=False, doc=column.comment or None)
+            NestedField(number, column.name, types[column.type](), required=False, doc=column.comment or None)
             for number, column in enumerate(table.columns, start=1)
         )
     )
@@ -53,6 +65,7 @@ def arrow_type(sql_type: SqlType) -> pa.DataType:
         "BIGINT": pa.int64(),
         "BOOLEAN": pa.bool_(),
         "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+        LEVELS: pa.list_(pa.field("element", pa.struct([("price", pa.float64()), ("quantity", pa.float64())]))),
     }
     return types[sql_type]
 

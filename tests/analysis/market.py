@@ -1,22 +1,25 @@
-"""Unified trades of simulated venues, written into a lake without fetching them."""
+"""Unified trades of simulated venues, and snapshots of order books, written into a lake without fetching them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.simulator.listings import Listing, listings
 from schemahub_lib.simulator.market import SCENARIOS, SECOND, Market
 from schemahub_lib.simulator.tape import Tape
+from schemahub_lib.tables.books import append_books
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.types import arrow_schema
 
 BURST = SCENARIOS["burst-2024-02-08"].burst
+Levels = Sequence[tuple[float, float]]  # prices and quantities
 VENUES = ("coinbase", "binance", "kraken")
 
 
@@ -62,3 +65,15 @@ def lake_where(warehouse: Path, trades: Iterable[tuple[datetime, float]]) -> Lak
     ]
     lake.append(TRADES_UNIFIED, rows)
     return lake
+
+
+def snapshot(lake: Lake, exchange: str, symbol: str, at: datetime, bids: Levels, asks: Levels) -> None:
+    """Write an order book into the table of an exchange's."""
+    row = {EXCHANGES[exchange].symbol_column: symbol, "_source": exchange, "_source_ingest_ts": at, "sequence": 5}
+    sides = {
+        name: [{"price": price, "quantity": quantity} for price, quantity in levels]
+        for name, levels in (("bids", bids), ("asks", asks))
+    }
+    books = EXCHANGES[exchange].books
+    assert books is not None
+    append_books(lake, books.table, "test", pa.Table.from_pylist([row | sides], schema=arrow_schema(books.table)))

@@ -22,7 +22,7 @@ KEY = Credentials("the-key", base64.b64encode(b"a secret of the test").decode(),
 NOW = 1775571561.875
 MAPPINGS = load_mappings(None, exchanges.raw_tables())[TRADES_UNIFIED.name]
 # Modules beside the connectors.
-SHARED = {"__init__", "base", "rows", "fields", "windows"}
+SHARED = {"__init__", "base", "rows", "fields", "windows", "books", "seen"}
 
 
 def test_every_connectors_module_is_registered_by_its_name():

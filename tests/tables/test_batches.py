@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemahub_lib.http.messages import Record, Value
-from schemahub_lib.schemas import RAW_COMMON, Column, Table, TimeEncoding
+from schemahub_lib.schemas import LEVELS, RAW_COMMON, Column, Table, TimeEncoding
 from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.types import arrow_schema
 
 FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -93,6 +94,26 @@ def test_a_batch_has_the_tables_columns_and_the_fetch_stamped_on_it() -> None:
 def test_whole_numbers_are_exact() -> None:
     rows, _ = convert([record(count=str(2**63 - 1)), record(count=None)])
     assert rows["count"].to_pylist() == [2**63 - 1, None]
+
+
+SIDES = Table("raw_b", (Column("bids", LEVELS, required=True), *RAW_COMMON))
+
+
+def test_levels_of_a_book_become_lists_of_numbers() -> None:
+    sides = [[("10.5", "1e-8"), ("10", "2")], [], [("9", "3")]]
+    columns = {"bids": sides, "_raw_payload": ["{}"] * len(sides)}
+    rows, rejected = to_arrow(SIDES, columns, source="test", fetched_at=FETCHED)
+    assert rejected == []
+    assert rows.schema == arrow_schema(SIDES)
+    numbers = [[(level["price"], level["quantity"]) for level in side] for side in rows["bids"].to_pylist()]
+    assert numbers == [[(10.5, 1e-8), (10.0, 2.0)], [], [(9.0, 3.0)]]
+
+
+def test_a_level_that_is_no_double_sets_its_book_aside() -> None:
+    columns = {"bids": [[("10", "1")], [("10", "1e999")]], "_raw_payload": ["good", "bad"]}
+    rows, rejected = to_arrow(SIDES, columns, source="test", fetched_at=FETCHED)
+    assert (rows["_raw_payload"].to_pylist(), [one.payload for one in rejected]) == (["good"], ["bad"])
+    assert rejected[0].reason.startswith("bids is [('10', '1e999')]")
 
 
 def test_payloads_may_be_left_out() -> None:

@@ -14,7 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.books import books_of
 from schemahub_lib.schemas import PRODUCTS, RUNS
+from schemahub_lib.tables.batches import to_arrow
+from schemahub_lib.tables.books import append_books
 from schemahub_lib.tables.due import Due, due, figures
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.maintenance import (
@@ -74,6 +78,23 @@ def test_a_day_of_five_small_files_is_packed_once_and_one_of_four_is_left(lake: 
     assert rewrites(lake) == []
     assert len(data_files(lake)) == 1 + 4
     assert keys(lake, RAW.name) == before
+
+
+def test_a_day_of_order_books_is_packed_with_all_levels(lake: Lake) -> None:
+    books = books_of(EXCHANGES["coinbase"])
+    lake.ensure(books)
+    for number in range(5):
+        book = {"product_id": "BTC-USD", "time": None, "sequence": str(number), "_raw_payload": "{}"}
+        sides = {"bids": [("100", "1"), ("99.5", str(1 + number))], "asks": []}
+        columns = {name: [value] for name, value in (book | sides).items()}
+        rows, _ = to_arrow(books, columns, source="coinbase", fetched_at=datetime(2026, 1, 1, number, tzinfo=UTC))
+        append_books(lake, books, f"run-{number}", rows)
+    before = table(lake, books.name).scan().to_arrow().sort_by("sequence").to_pylist()
+    assert rewrites(lake, name=books.name) == ["compact 2026-01-01: 5 files"]
+    rewrite_all(lake, name=books.name)
+    assert rewrites(lake, name=books.name) == []
+    assert table(lake, books.name).scan().to_arrow().sort_by("sequence").to_pylist() == before
+    assert figures(table(lake, books.name)).files == 1
 
 
 def test_large_files_are_left_alone_however_many(lake: Lake) -> None:

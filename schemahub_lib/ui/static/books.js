@@ -1,0 +1,71 @@
+// The depth of several order books on one chart: what is offered up to each price, each venue in its own colour.
+import { echarts } from "nicegui-echart";
+
+function age(milliseconds) {
+  const seconds = Math.max(Math.round(milliseconds / 1000), 0);
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) if (seconds >= 2 * size) return `${Math.floor(seconds / size)} ${unit}`;
+  return `${seconds} s`;
+}
+
+export default {
+  props: { books: Array, range: Array },
+  template: `
+  <section class="depth" aria-label="order books">
+    <div ref="chart" class="chart" role="img" aria-label="what is offered up to each price; the table below has the best prices"></div>
+    <div class="list" tabindex="0" role="region" aria-label="the books in numbers"><table class="venues">
+      <thead><tr><th>venue</th><th>market</th><th>best bid</th><th>best ask</th><th>spread, bps</th><th>levels</th><th>fetched</th><th>age</th></tr></thead>
+      <tbody><tr v-for="(book, n) in books">
+        <th scope="row"><span class="dot" :style="{ background: colours[n % colours.length] }"></span>{{ book.exchange }}</th>
+        <td>{{ book.symbol }}</td><td class="number">{{ book.bid ?? "none" }}</td><td class="number">{{ book.ask ?? "none" }}</td>
+        <td class="number">{{ book.spread?.toFixed(2) }}{{ book.spread < 0 ? " crossed" : "" }}</td>
+        <td class="number">{{ book.levels }}</td><td class="number">{{ time(book.fetched) }}</td><td class="number">{{ age(now - book.fetched) }}</td>
+      </tr></tbody>
+    </table></div>
+  </section>`,
+  data: () => ({ now: Date.now(), colours: ["inherit"] }),
+  mounted() {
+    this.resized = new ResizeObserver(() => this.chart?.resize());
+    this.resized.observe(this.$refs.chart);
+    this.themed = new MutationObserver(() => this.draw());
+    this.themed.observe(document.body, { attributeFilter: ["class"] });
+    this.ticking = setInterval(() => (this.now = Date.now()), 1000);
+    this.draw();
+  },
+  beforeUnmount() {
+    this.resized.disconnect();
+    this.themed.disconnect();
+    clearInterval(this.ticking);
+    this.chart?.dispose();
+  },
+  methods: {
+    age,
+    time: (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19).replace("T", " "),
+    draw() {
+      const zoom = this.chart?.getOption().dataZoom[0];
+      this.chart ??= echarts.init(this.$refs.chart);
+      const range = zoom ? { start: zoom.start, end: zoom.end } : this.range ? { startValue: this.range[0], endValue: this.range[1] } : {};
+      this.chart.setOption(this.option(range), { notMerge: true });
+    },
+    option(range) {
+      const style = getComputedStyle(document.body);
+      const [ink, line, soft, venues] = ["--ink", "--line", "--soft", "--venues"].map((name) => style.getPropertyValue(name).trim());
+      this.colours = venues.split(" ");
+      const named = (book) => `${book.exchange} ${book.symbol}`;
+      const axis = (more) => ({ type: "value", axisLine: { lineStyle: { color: ink } }, axisLabel: { color: ink, hideOverlap: true }, splitLine: { lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, ...more });
+      const zoom = { filterMode: "none", ...range };
+      return {
+        animation: false,
+        textStyle: { color: ink },
+        legend: { top: 0, type: "scroll", icon: "roundRect", pageTextStyle: { color: ink }, textStyle: { color: ink }, data: this.books.map(named) },
+        grid: { left: 70, right: 16, top: 52, bottom: 68 },
+        xAxis: axis({ scale: true, splitLine: { show: false } }),
+        yAxis: axis({ name: "offered up to the price, in coins" }),
+        dataZoom: [{ type: "inside", ...zoom }, { type: "slider", bottom: 8, height: 24, textStyle: { color: ink }, borderColor: line, ...zoom }],
+        tooltip: { trigger: "axis", backgroundColor: soft, borderColor: line, textStyle: { color: ink }, valueFormatter: (value) => (value == null ? "" : value.toPrecision(6)) },
+        series: this.books.flatMap((book, n) =>
+          [["bids", "start"], ["asks", "end"]].map(([side, step]) => ({ name: named(book), type: "line", step, showSymbol: false, color: this.colours[n % this.colours.length], lineStyle: { width: 1.5 }, areaStyle: { opacity: 0.12 }, data: book[side] })),
+        ),
+      };
+    },
+  },
+};
