@@ -74,7 +74,8 @@ def bars(name: str, values: Sequence[str], unit: str) -> Draw:
         series = [
             {"name": value.replace("_", " "), "type": "bar", "data": [row[value] for row in rows]} for value in values
         ]
-        return _lying(series, [row[name] for row in rows], unit, bars_each=len(values))
+        names = [row[name] for row in rows]
+        return _lying(series, names, unit, legend=len(values) > 1, bars_each=len(values))
 
     return draw
 
@@ -87,7 +88,7 @@ def stacked_bars(name: str, value: str, by: str, unit: str) -> Draw:
         series = [
             _part(part, [[row[value], row[name]] for row in of_part]) for part, of_part in _grouped(rows, by).items()
         ]
-        return _lying(series, names, unit)
+        return _lying(series, names, unit, legend=True)
 
     return draw
 
@@ -100,6 +101,7 @@ def heat_map(x: str, y: str, percent: str) -> Draw:
         cells = [[times.index(row[x]), names.index(row[y]), round(row[percent], 3)] for row in rows]
         option = {
             "tooltip": {"renderMode": "richText"},
+            "grid": {"left": 12, "right": 24, "top": 12, "bottom": 76},
             "xAxis": {"type": "category", "data": [f"{time:%m-%d %H:%M}" for time in times]},
             "yAxis": _names(names),
             "visualMap": {
@@ -118,31 +120,35 @@ def heat_map(x: str, y: str, percent: str) -> Draw:
 
 
 def _over_time(series: list[dict[str, Any]], unit: str) -> Chart:
-    return _chart(series, {"xAxis": {"type": "time"}, "yAxis": {"type": "value", "name": unit}})
+    time_axis = {"type": "time", "axisLabel": {"hideOverlap": True}}
+    value_axis = {"type": "value", "name": unit, "nameTextStyle": {"align": "left"}}
+    return _chart(series, {"xAxis": time_axis, "yAxis": value_axis}, legend=True)
 
 
-def _lying(series: list[dict[str, Any]], names: Sequence[str], unit: str, bars_each: int = 1) -> Chart:
+def _lying(series: list[dict[str, Any]], names: Sequence[str], unit: str, *, legend: bool, bars_each: int = 1) -> Chart:
     value_axis = {"type": "value", "name": unit, "nameLocation": "middle", "nameGap": 26, "splitNumber": 4}
     option = {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}, "renderMode": "richText"},
         "xAxis": value_axis,
         "yAxis": _names(names),
     }
-    return _chart(series, option, _height(len(names) * bars_each))
+    return _chart(series, option, _height(len(names) * bars_each), legend=legend)
 
 
-def _chart(series: list[dict[str, Any]], option: dict[str, Any], height: int = HEIGHT) -> Chart:
+def _chart(
+    series: list[dict[str, Any]], option: dict[str, Any], height: int = HEIGHT, *, legend: bool = False
+) -> Chart:
     common = {
         "useUTC": True,
         "animation": False,
         "backgroundColor": "transparent",
         "color": PALETTE,
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "grid": {"left": 12, "right": 24, "top": 40, "bottom": 48},
+        "legend": {"show": legend, "type": "scroll", "top": 0},
+        "grid": {"left": 12, "right": 24, "top": 58 if legend else 12, "bottom": 48},
         "series": series,
     }
-    legend = {"legend": {"type": "scroll", "top": 0}} if len(series) > 1 else {}
-    return Chart(common | legend | option, height)
+    return Chart(common | option, height)
 
 
 def _height(rows: int) -> int:
