@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemahub_lib.cost.estimate import estimate
@@ -17,6 +17,8 @@ from schemahub_lib.tables.due import KEEP, due
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import loaded
 
+SHORTEST = timedelta(hours=1)  # between the first ingest and the last, for a bill to be made of what they brought
+
 
 def maintenance_due(lake: Lake, rows: Rows) -> list[dict[str, Any]]:
     """The tables (`name`) with what each needs, as `tables maintain` would find it."""
@@ -29,11 +31,11 @@ def maintenance_due(lake: Lake, rows: Rows) -> list[dict[str, Any]]:
 
 
 def monthly_bill(_: Lake, rows: Rows) -> list[dict[str, Any]]:
-    """The lines of a month's bill, of rows of `usage.USAGE`; none while they do not tell how much is fetched.
+    """The lines of a month's bill, of rows of `usage.USAGE`; none while they tell of too short a time.
 
     Raises UsageError where the jobs and their schedule cannot be read.
     """
-    if any(row["trades_a_day"] is None for row in rows):
+    if any(row["days"] < SHORTEST / timedelta(days=1) for row in rows):
         return []
     jobs = read_jobs()
     scheduled = jobs["pipeline"].runs_a_day

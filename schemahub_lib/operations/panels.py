@@ -163,7 +163,7 @@ PANELS = (
         "Estimated cost",
         "A month on AWS Glue at the pipeline job's schedule, of what the query tells is fetched; every formula: "
         "schemahub estimate --from-warehouse",
-        f"The ledgers do not tell yet how many trades come in a day: {RUN}, twice",
+        f"Runs of less than an hour do not tell how many trades come in a day: {RUN}, again and again",
         bars("what", ("dollars",), "$ a month"),
         sql=USAGE,
         finish=monthly_bill,

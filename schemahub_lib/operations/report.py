@@ -26,12 +26,13 @@ _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src '{
 
 def report(looks: Sequence[Look], warehouse: str, made_at: datetime) -> str:
     """The page. Raises UsageError without the [ui] extra, which brings ECharts."""
+    echarts = _echarts()
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     static = resources.files(__package__) / "static"
     page, style, drawing = ((static / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    script = f"{_echarts()}\n{drawing}"
+    script = f"{echarts}\n{drawing}"
     charts = {look.panel.id: asdict(look.chart) for look in looks if look.chart}
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(page)
     return template.render(

@@ -41,6 +41,7 @@ SELECT
   ingests.source,
   products.products,
   ingests.runs,
+  ingests.days,
   ingests.trades / nullif(ingests.days, 0) AS trades_a_day,
   (SELECT approx_percentile(seconds, 0.5) FROM whole) AS seconds_a_run
 FROM ingests

@@ -170,6 +170,11 @@ def test_what_iceberg_knows_of_a_table_is_asked_as_in_athena(filled: Lake) -> No
     assert ask(filled, totals) == [{"rows": "2", "past": True}]
 
 
+def test_a_table_without_files_has_none(lake: Lake) -> None:
+    lake.ensure(QUARANTINE)
+    assert ask(lake, 'SELECT count(*) AS files FROM "schemahub_quarantine$files"') == [{"files": 0}]
+
+
 def test_other_metadata_is_refused_with_what_there_is(filled: Lake) -> None:
     with pytest.raises(UsageError, match=r"of a table's metadata there are files, snapshots"):
         ask(filled, 'SELECT * FROM "schemahub_watermarks$nope"')

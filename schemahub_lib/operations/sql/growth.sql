@@ -8,6 +8,6 @@ CROSS JOIN (
   SELECT 60 * greatest(1, ceil(date_diff('minute', min(committed_at), max(committed_at)) / 200.0)) AS width
   FROM "each_table$snapshots"
 ) AS span
-WHERE element_at(summary, 'total-data-files') IS NOT NULL
+WHERE element_at(summary, 'total-data-files') <> '0'
 GROUP BY 2
 ORDER BY name, time
