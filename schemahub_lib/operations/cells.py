@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from schemahub_lib.operations.charts import Rows
+from schemahub_lib.operations.charts import Rows, words
 
 LONG = 40  # characters, from which on a text may take several lines
 
@@ -28,7 +28,7 @@ def columns(rows: Rows) -> list[Column]:
 
 
 def _column(name: str, values: Sequence[Any]) -> Column:
-    heading = name.replace("_", " ")
+    heading = words(name)
     numbers = [value for value in values if isinstance(value, (int, float))]
     decimals = _decimals(numbers)
     cells = [_text(value, decimals) for value in values]

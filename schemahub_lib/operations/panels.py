@@ -135,7 +135,6 @@ PANELS = (
         "Quarantine",
         "Rows set aside as they are no trades, or contradict one that is there; each finding once.",
         "No row was set aside. Runs that find one say so.",
-        stacked_bars("reason", "findings", "source", "rows"),
     ),
     Panel(
         "drift",

@@ -103,7 +103,7 @@ def test_numbers_and_sql_can_be_read_and_copied(report: Path, browser: Any) -> N
     for summary in page.query_selector_all("#success summary, #storage summary"):
         summary.click()
     assert "75.0" in page.inner_text("#success table")
-    assert "jsonl mb" in page.inner_text("#storage table")
+    assert "jsonl MB" in page.inner_text("#storage table")
     page.click("#success button")
     page.wait_for_selector("#success button:not(:text-is('Copy'))")
     assert page.inner_text("#success pre").startswith("SELECT")

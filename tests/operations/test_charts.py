@@ -28,11 +28,17 @@ def test_a_status_has_the_same_colour_in_every_chart() -> None:
     assert [chart.option["series"][0]["itemStyle"]["color"] for chart in drawn] == [STATUS_COLOURS["failed"]] * 2
 
 
+def test_a_stack_has_a_part_of_each_status_at_each_time_from_good_to_bad() -> None:
+    rows = [{"at": NOON, "status": "failed", "n": 1}, {"at": NOON + HOUR, "status": "ok", "n": 4}]
+    series = stacks("at", "n", "status", "runs")(rows).option["series"]
+    assert [(part["name"], [n for _, n in part["data"]]) for part in series] == [("ok", [0, 4]), ("failed", [1, 0])]
+
+
 def test_bars_are_in_the_order_of_rows_and_as_high_as_there_are_many() -> None:
     rows = [{"name": f"table {number}", "jsonl_mb": 2.0, "parquet_mb": 1.0} for number in range(9)]
     few, many = (bars("name", ("jsonl_mb", "parquet_mb"), "MB")(part) for part in (rows[:1], rows))
     assert many.option["yAxis"]["data"] == [row["name"] for row in rows]
-    assert [series["name"] for series in many.option["series"]] == ["jsonl mb", "parquet mb"]
+    assert [series["name"] for series in many.option["series"]] == ["jsonl MB", "parquet MB"]
     assert many.height > few.height
 
 
@@ -61,7 +67,7 @@ def test_numbers_of_a_column_have_as_many_decimals_each_and_times_are_utc() -> N
     ]
     told = {column.heading: (column.kind, list(column.cells)) for column in columns(rows)}
     assert told == {
-        "size mb": ("number", ["1.50", "20.25"]),
+        "size MB": ("number", ["1.50", "20.25"]),
         "rows": ("number", ["12,345", "7"]),
         "at (UTC)": ("", ["2024-02-08 12:00:00"] * 2),
         "why": ("long", ["", "x" * 50]),

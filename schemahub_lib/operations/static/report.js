@@ -1,22 +1,12 @@
 {
   const charts = JSON.parse(document.getElementById("charts").textContent);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const places = [...document.querySelectorAll(".chart")];
-  const draw = (theme) => {
-    for (const place of places) {
-      const { option, height } = charts[place.dataset.panel];
-      echarts.getInstanceByDom(place)?.dispose();
-      place.style.height = `${height}px`;
-      echarts.init(place, theme, { renderer: "svg" }).setOption(option);
-    }
-  };
-  const drawAsShown = () => draw(dark.matches ? "dark" : null);
-  drawAsShown();
-  dark.addEventListener("change", drawAsShown);
-  addEventListener("beforeprint", () => draw(null));
-  addEventListener("afterprint", drawAsShown);
-  const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => echarts.getInstanceByDom(target)?.resize()));
-  places.forEach((place) => sizes.observe(place));
+  const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => echarts.getInstanceByDom(target).resize()));
+  for (const place of document.querySelectorAll(".chart")) {
+    const { option, height } = charts[place.dataset.panel];
+    place.style.height = `${height}px`;
+    echarts.init(place, null, { renderer: "svg" }).setOption(option);
+    sizes.observe(place);
+  }
   for (const button of document.querySelectorAll("[data-copies]")) {
     button.addEventListener("click", async () => {
       const text = document.getElementById(button.dataset.copies);
