@@ -53,7 +53,7 @@ def lines(x: str, y: str, by: str, unit: str) -> Draw:
         series = []
         for name, part in _grouped(rows, by).items():
             data = [[_milliseconds(row[x]), row[y]] for row in part]
-            series.append({"name": name, "type": "line", "showSymbol": len(data) <= FEW_POINTS, "data": data})
+            series.append({"name": name, "type": "line", "symbol": "circle", "showSymbol": len(data) <= FEW_POINTS, "data": data})
         return _over_time(series, unit)
 
     return draw
@@ -131,7 +131,7 @@ def words(column: str) -> str:
 
 def _over_time(series: list[dict[str, Any]], unit: str) -> Chart:
     option = {
-        "grid": {"left": 12, "right": 24, "top": 58, "bottom": 12},
+        "grid": {"left": 12, "right": 24, "top": 58, "bottom": 28},
         "xAxis": _axis("time", axisLabel=INK | {"hideOverlap": True}),
         "yAxis": _axis("value", name=unit, nameTextStyle=INK | {"align": "left"}),
     }
