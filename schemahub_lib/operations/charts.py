@@ -53,7 +53,9 @@ def lines(x: str, y: str, by: str, unit: str) -> Draw:
         series = []
         for name, part in _grouped(rows, by).items():
             data = [[_milliseconds(row[x]), row[y]] for row in part]
-            series.append({"name": name, "type": "line", "symbol": "circle", "showSymbol": len(data) <= FEW_POINTS, "data": data})
+            series.append(
+                {"name": name, "type": "line", "symbol": "circle", "showSymbol": len(data) <= FEW_POINTS, "data": data}
+            )
         return _over_time(series, unit)
 
     return draw

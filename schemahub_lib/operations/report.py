@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import UsageError
-from schemahub_lib.operations.cells import Column, columns
-from schemahub_lib.operations.charts import Rows
 
 if TYPE_CHECKING:
     from schemahub_lib.operations.look import Look
@@ -27,31 +24,23 @@ _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src '{
 def report(looks: Sequence[Look], warehouse: str, made_at: datetime) -> str:
     """The page. Raises UsageError without the [ui] extra, which brings ECharts."""
     echarts = _echarts()
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    static = resources.files(__package__) / "static"
-    page, style, drawing = ((static / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    script = f"{echarts}\n{drawing}"
+    from schemahub_lib.operations.markup import filled, static, table
+
+    style, script = static("report.css"), f"{echarts}\n{static('report.js')}"
     charts = {look.panel.id: asdict(look.chart) for look in looks if look.chart}
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(page)
-    return template.render(
+    return filled(
+        "report.html",
         looks=looks,
+        table=table,
         warehouse=warehouse,
         made_at=f"{made_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        columns=columns,
-        lines=_lines,
         policy=_POLICY.format(style=_hash(style), script=_hash(script)),
         style=Markup(style),
         script=Markup(script),
         charts=Markup(json.dumps(charts, allow_nan=False).replace("<", "\\u003c")),
     )
-
-
-def _lines(rows: Rows) -> Iterator[list[tuple[Column, str]]]:
-    """Each row's cells with their columns."""
-    told = columns(rows)
-    return ([(column, column.cells[place]) for column in told] for place in range(len(rows)))
 
 
 def _hash(text: str) -> str:
