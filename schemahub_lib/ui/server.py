@@ -9,7 +9,7 @@ from nicegui import app, ui
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui import replay
+from schemahub_lib.ui import operations, replay
 from schemahub_lib.ui.guard import LOOPBACK, Guard
 
 STATIC = Path(__file__).parent / "static"
@@ -23,6 +23,7 @@ def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
+    operations.add_page(lake)
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)
