@@ -1,29 +1,26 @@
-"""`schemahub report`: one file that opens offline, in Debian's chromium where it is installed."""
+"""`schemahub report`: a file, or rows for machines. What a browser makes of the file is in tests/ui."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from schemahub_lib.operations.look import look_at_all
 from schemahub_lib.operations.panels import PANELS
 from schemahub_lib.schemas import TRADES_UNIFIED, WATERMARKS
+from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 from tests.e2e.conftest import Outcome, assert_one_error
-from tests.e2e.pipelines import rows
+from tests.e2e.pipelines import NOW, SINCE, TARGET, WAYS, pipeline, rows, settings_for, unified
 from tests.operations.runs import watched
 
 Cli = Callable[..., Outcome]
 HOSTILE = "<script>alert(1)</script>"
-CHARTS = ("volume", "trades", "storage", "files", "growth", "outcomes", "speed", "freshness", "lag", "completeness")
 
 
 @pytest.fixture(scope="module")
@@ -46,68 +43,6 @@ def report(cli: Cli, lake: Lake, tmp_path: Path) -> Path:
     assert done.out.startswith(f"{out}: {len(PANELS)} panels, ")
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
     return out
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize(
-    ("scheme", "width", "height"), [("light", 1280, 800), ("dark", 390, 844)], ids=["desk", "phone at night"]
-)
-def test_a_browser_draws_it_without_asking_anybody(
-    report: Path, browser: Any, tmp_path: Path, scheme: str, width: int, height: int
-) -> None:
-    told: list[str] = []
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": height})
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("dialog", lambda dialog: told.append(dialog.message))
-    page.on("request", lambda request: told.append(request.url))
-    page.goto(report.as_uri())
-    page.wait_for_selector("#completeness svg path", state="attached")
-    assert told == [report.as_uri()]
-    assert [chart for chart in CHARTS if page.query_selector(f"#{chart} svg path") is None] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert "okx <script>" in page.text_content("#freshness svg")
-    shots = Path(os.environ.get("SCHEMAHUB_SCREENSHOTS") or tmp_path)
-    page.screenshot(path=shots / f"report-{scheme}-{width}.png", full_page=True)
-    assert violations(page) == []
-    page.close()
-
-
-def violations(page: Any) -> list[str]:
-    """What axe-core finds that is serious, as rule and element."""
-    pytest.importorskip("axe_playwright_python")
-    page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
-    return [
-        f"{rule['id']}: {node['html']}"
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
-
-
-def test_numbers_and_sql_can_be_read_and_copied(report: Path, browser: Any) -> None:
-    page = browser.new_page()
-    page.goto(report.as_uri())
-    for summary in page.query_selector_all("#success summary, #storage summary"):
-        summary.click()
-    assert "75.0" in page.inner_text("#success table")
-    assert "jsonl MB" in page.inner_text("#storage table")
-    page.click("#success button")
-    page.wait_for_selector("#success button:not(:text-is('Copy'))")
-    assert page.inner_text("#success pre").startswith("SELECT")
-    page.close()
 
 
 def test_names_are_text_and_scripts_only_ours(report: Path) -> None:
@@ -153,3 +88,22 @@ def test_without_the_extra_it_says_what_to_install(cli: Cli, tmp_path: Path, mon
     assert done.code == 2
     assert_one_error(done.err, "pip install 'schemahub[ui]'")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_after_runs_of_the_pipeline_it_tells_of_the_unified_table_too(make_lake: Callable[..., Lake]) -> None:
+    with Simulator(seed=5, now=NOW, speed=0, trade_rate=0.1, rate_limits=False) as market:
+        lake = make_lake(**settings_for(market.urls))
+        reports = [pipeline(lake, *WAYS, since=SINCE)]
+        market.advance(60)
+        reports.append(pipeline(lake, *WAYS, since=SINCE))
+    found = {look.panel.id: look for look in look_at_all(lake)}
+    assert {name: look.error for name, look in found.items() if look.error} == {}
+    count = len(unified(lake))
+    assert sum(row["trades"] for row in found["trades"].rows) == count
+    assert sum(row["trades"] for row in found["storage"].rows) == count
+    assert {row["missing"] for row in found["completeness"].rows} == {0}
+    assert {row["status"] for row in found["audits"].rows} == {"passed"}
+    assert {row["run"] for row in found["speed"].rows} == {f"ingest {name}" for name in WAYS} | {"unify trades_unified"}
+    success = {row["source"]: (row["runs"], row["success_percent"]) for row in found["success"].rows}
+    assert success == {source: (len(reports), 100) for source in (*WAYS, TARGET)}
+    assert {row["name"] for row in found["maintenance"].rows} >= {TARGET, *(f"raw_{name}_trades" for name in WAYS)}
