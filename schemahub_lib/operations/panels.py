@@ -1,7 +1,8 @@
 """The panels: what each tells, how it is drawn, and what to run where there is nothing to tell yet.
 
 The SQL of a panel is in Athena's dialect, in `sql/<its id>.sql` where it is not told here. A query about `each_table`
-(a raw one: and its `each_source`, `each_symbol`, `each_id`, `each_time`) is asked of each of the panel's tables.
+is asked of each of the panel's tables; of a raw one it may name its `each_source`, `each_symbol`, `each_id`, `each_time`
+and `each_start`, when the last 48 hours that have trades begin.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ PANELS = (
     Panel(
         "storage",
         "JSONL against Parquet",
-        "Each raw table's trades as the exchange's own JSON, one a line, and as the table's files, which hold that "
-        "JSON and the columns made of it.",
+        "Each raw table's trades as the exchange's own JSON, a line each, of the last 48 hours' average length, and as "
+        "the table's files, which hold that JSON and the columns made of it.",
         f"No raw table keeps payloads yet: {RUN}, without --no-payload",
         bars("name", ("jsonl_mb", "parquet_mb"), "MB"),
         RAW,

@@ -13,8 +13,9 @@ from schemahub_lib.cost.estimate import estimate
 from schemahub_lib.cost.jobs import read_jobs
 from schemahub_lib.cost.workload import Workload
 from schemahub_lib.exchanges import EXCHANGES, raw_tables
-from schemahub_lib.operations.look import LIMITS, Look, look, look_at_all, statement
+from schemahub_lib.operations.look import LIMITS, Look, look, look_at_all
 from schemahub_lib.operations.panels import PANELS, Panel
+from schemahub_lib.operations.statements import statement
 from schemahub_lib.pipeline.query import Limits
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
@@ -91,6 +92,17 @@ def test_jsonl_is_the_payloads_a_line_each_and_parquet_the_files(seen: Watched) 
     assert (told["jsonl_mb"], told["parquet_mb"]) == pytest.approx((json_mb, parquet_mb))
     assert told["times_smaller"] == pytest.approx(json_mb / parquet_mb)
     assert told["times_smaller"] > 2
+
+
+def test_a_line_is_as_long_as_those_of_the_last_48_hours(lake: Lake) -> None:
+    publish_trades(lake, 1, 2 * 144, ("BTC-USD",))  # two days of payloads {}
+    table = lake.find(RAW)
+    assert table is not None
+    later = table.scan().to_arrow().slice(0, 1).to_pylist()[0]
+    later |= {"trade_id": "999", "time": later["time"] + timedelta(days=10), "_raw_payload": "x" * 9}
+    lake.append(EXCHANGES["coinbase"].raw_table, [later])
+    (told,) = ask(lake, "storage")
+    assert told["jsonl_mb"] == pytest.approx(10 * (2 * 144 + 1) / 1e6)
 
 
 def test_every_table_with_rows_has_its_size(seen: Watched) -> None:
@@ -240,13 +252,13 @@ def test_tables_without_rows_are_as_good_as_none(lake: Lake) -> None:
 def test_a_statement_is_one_select_over_tables_of_the_catalog(panel: Panel, dialect: str) -> None:
     from sqlglot import exp, parse
 
-    (tree,) = parse(statement(panel, panel.tables), dialect=dialect)
+    (tree,) = parse(statement(panel, dict.fromkeys(panel.tables, START)), dialect=dialect)
     assert isinstance(tree, exp.Query)
     assert not list(tree.find_all(exp.Placeholder, exp.Parameter))
     common = {cte.alias for cte in tree.find_all(exp.CTE)}
     asked = {table.name.partition("$")[0] for table in tree.find_all(exp.Table)} - common
     assert asked <= {*raw_tables(), TRADES_UNIFIED.name, *(ledger.name for ledger in LEDGERS)}
-    assert not [name for name in tree.find_all(exp.Identifier) if name.name.startswith("each_")]
+    assert not [node for node in tree.find_all(exp.Identifier, exp.Literal) if node.name.startswith("each_")]
 
 
 def test_beyond_the_limits_a_panel_says_so_in_words(seen: Watched) -> None:

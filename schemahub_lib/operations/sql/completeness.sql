@@ -15,7 +15,7 @@ FROM (
         FROM (
           SELECT each_symbol AS symbol, TRY_CAST(each_id AS BIGINT) AS id, date_trunc('hour', min(each_time)) AS hour
           FROM each_table
-          WHERE each_time >= (SELECT date_trunc('hour', max(each_time)) - INTERVAL '47' HOUR FROM each_table)
+          WHERE each_time >= CAST('each_start' AS TIMESTAMP WITH TIME ZONE)
           GROUP BY 1, 2
         ) AS trades
         WHERE id IS NOT NULL
