@@ -121,7 +121,9 @@ def heat_map(x: str, y: str, percent: str) -> Draw:
                 "inRange": {"color": ["#d55e00", "#f0c27b", "#12936f"]},
             },
         }
-        return _chart([{"name": "percent", "type": "heatmap", "data": cells}], option, _height(len(names)))
+        border = {"borderWidth": 1, "borderColor": LINE["color"]}
+        series = [{"name": "percent", "type": "heatmap", "data": cells, "itemStyle": border}]
+        return _chart(series, option, _height(len(names)))
 
     return draw
 

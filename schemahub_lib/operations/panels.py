@@ -1,8 +1,8 @@
 """The panels: what each tells, how it is drawn, and what to run where there is nothing to tell yet.
 
 The SQL of a panel is in Athena's dialect, in `sql/<its id>.sql` where it is not told here. A query about `each_table`
-is asked of each of the panel's tables; of a raw one it may name its `each_source`, `each_symbol`, `each_id`, `each_time`
-and `each_start`, when the last 48 hours that have trades begin.
+is asked of each of the panel's tables; of a raw one it may name `each_source`, `each_symbol`, `each_id`, `each_time`
+and `each_start`: when the last 48 hours that have trades begin.
 """
 
 from __future__ import annotations
