@@ -107,7 +107,7 @@ def heat_map(x: str, y: str, percent: str) -> Draw:
         cells = [[times.index(row[x]), names.index(row[y]), round(row[percent], 3)] for row in rows]
         option = {
             "tooltip": TOOLTIP | {"trigger": "item"},
-            "grid": {"left": 12, "right": 24, "top": 12, "bottom": 44},
+            "grid": {"left": 12, "right": 24, "top": 12, "bottom": 70},
             "xAxis": _axis("category", data=[f"{time:%m-%d %H:%M}" for time in times]),
             "yAxis": _names(names),
             "visualMap": {

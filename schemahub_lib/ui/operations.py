@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from markupsafe import escape
@@ -14,38 +14,34 @@ from schemahub_lib.operations.panels import PANELS, Panel
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui.layout import filled, page
 
-# Panels are asked two at a time, however many pages are open: each may take what its limits allow.
-_TURNS = threading.BoundedSemaphore(2)
+AT_A_TIME = 2  # panels that are asked, however many pages are open: each may take what its limits allow
 
 
 def add_page(lake: Lake) -> None:
     """Add the page."""
+    readers = ThreadPoolExecutor(AT_A_TIME, "panels")
 
     @ui.page("/operations")
     def show() -> None:
         ui.add_head_html('<link rel="stylesheet" href="/schemahub/operations.css">')
         with page("Operations"), ui.element("div").classes("panels"):
             for panel in PANELS:
-                _add_panel(lake, panel)
+                _add_panel(lake, panel, readers)
 
 
-def _add_panel(lake: Lake, panel: Panel) -> None:
-    def read() -> Look:
-        with _TURNS:
-            return look(lake, panel)
-
-    def refresh() -> None:
+def _add_panel(lake: Lake, panel: Panel, readers: Executor) -> None:
+    def read() -> None:
         place.clear()
-        filled(place, read, _show)
+        filled(place, lambda: look(lake, panel), _show, readers)
 
     with ui.element("section").props(f"id={panel.id} aria-labelledby={panel.id}-title").classes("panel"):
         with ui.element("div").classes("panel-head"):
             ui.html(panel.title, sanitize=False, tag="h2").props(f"id={panel.id}-title")
-            again = ui.button(icon="refresh", on_click=refresh, color=None)
+            again = ui.button(icon="refresh", on_click=read, color=None)
             again.props(f'flat round dense aria-label="read {panel.title} again"')
         ui.label(panel.tells)
         place = ui.element("div")
-        filled(place, read, _show)
+        read()
 
 
 def _show(found: Look) -> None:
@@ -62,9 +58,8 @@ def _show(found: Look) -> None:
         _numbers(found)
     with ui.element("details"):
         ui.html("SQL, for Athena", sanitize=False, tag="summary")
-        ui.button("Copy", on_click=lambda: _copy(found.sql), color=None).props(
-            f'aria-label="copy SQL of {panel.title}"'
-        )
+        copy = ui.button("Copy", on_click=lambda: _copy(found.sql), color=None)
+        copy.props(f'no-caps aria-label="copy SQL of {panel.title}"')
         ui.html(escape(found.sql), sanitize=False, tag="pre").props(f'tabindex=0 aria-label="SQL of {panel.title}"')
     ui.label(f"as of {datetime.now(UTC):%H:%M:%S}").classes("as-of")
 
