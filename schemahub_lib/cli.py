@@ -22,6 +22,7 @@ from schemahub_lib.commands import (  # noqa: F401 - each adds its commands to t
     landing,
     look,
     mappings,
+    report,
     run,
     tables,
     ui,

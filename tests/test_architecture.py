@@ -16,10 +16,10 @@ LIBRARY = ROOT / "schemahub_lib"
 
 # A package may import those of its own layer and below. Lowest first.
 LAYERS = (
-    {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params", "aws"},
+    {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params", "aws", "files"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline", "scaffold", "cost", "analysis"},
+    {"pipeline", "scaffold", "cost", "analysis", "operations"},
     {
         *(
             "commands",

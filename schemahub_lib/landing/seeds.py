@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from schemahub_lib.errors import UsageError, words
+from schemahub_lib.files import write_whole
 from schemahub_lib.mapping.registry import shipped_mappings
 
 FOLDER = Path("mappings")
@@ -74,12 +73,7 @@ def write_seed(place: Path, seed: Seed) -> None:
         f"  last_updated: {seed.last_updated.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}\n  count: {len(seed.product_ids)}\n"
     )
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, suffix=".tmp", delete=False) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(place)
+        write_whole(place, text)
     except OSError as error:
         raise UsageError(f"the product seed file {place} cannot be written: {words(error)}") from error
 

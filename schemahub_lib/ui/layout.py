@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from schemahub_lib.errors import SchemaHubError
 
 log = logging.getLogger(__name__)
 
-PAGES = {"/": "Replay", "/books": "Books"}
+PAGES = {"/": "Replay", "/books": "Books", "/operations": "Operations"}
 T = TypeVar("T")
 
 
@@ -41,16 +42,16 @@ def page(title: str) -> Iterator[None]:
         yield
 
 
-def filled(place: Element, what: Callable[[], T], show: Callable[[T], None]) -> None:
+def filled(place: Element, what: Callable[[], T], show: Callable[[T], None], readers: Executor | None = None) -> None:
     """Fill a place of the page, once it is open, with what a function that reads tables returns.
 
-    It reads in a thread of its own; if it fails, the place says why.
+    It reads in a thread of its own, one of `readers` where there are some; if it fails, the place says why.
     """
 
     async def fill() -> None:
         problem = ""
         try:
-            found = await asyncio.to_thread(what)
+            found = await asyncio.get_running_loop().run_in_executor(readers, what)
         except SchemaHubError as error:
             problem = str(error)
             log.warning("%s", problem)

@@ -13,7 +13,7 @@ from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui import books, replay
+from schemahub_lib.ui import books, operations, replay
 from schemahub_lib.ui.guard import LOOPBACK, Guard
 
 STATIC = Path(__file__).parent / "static"
@@ -27,6 +27,7 @@ def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
+    operations.add_page(lake)
     books.add_page(lake)
     app.on_startup(lambda: asyncio.to_thread(_warm_up, lake))
     with _listening(host, port) as listening:

@@ -17,9 +17,8 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.landing.seeds import read_seed, seed_file
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
+from schemahub_lib.schemas import WATERMARKS
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.state import State, Stream, write_state
-from schemahub_lib.watermark import Watermark
 from tests.e2e.conftest import Outcome, assert_one_error
 
 Cli = Callable[..., Outcome]
@@ -85,10 +84,8 @@ def test_wrong_usage_is_one_sentence(cli: Cli, arguments: tuple[str, ...], error
 
 def test_an_estimate_can_be_of_a_warehouse(told: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     lake = Lake(Settings.load(warehouse=str(tmp_path / "warehouse"), environment={}))
-    raw = lake.ensure(EXCHANGES["kraken"].raw_table)
     begun = datetime(2026, 11, 1, tzinfo=UTC)
-    streams = {product: Stream(Watermark("9", begun, "9"), ((1, 9),)) for product in ("XBTUSD", "ETHUSD")}
-    raw.append(raw.scan().to_arrow(), snapshot_properties=write_state(raw, State(streams)))
+    lake.append(WATERMARKS, [{"source": "kraken", "stream": product} for product in ("XBTUSD", "ETHUSD")])
     for number in range(2):
         at = begun + timedelta(hours=number)
         runs = (("ingest", "kraken", at), ("unify", "trades_unified", at + timedelta(seconds=34)))

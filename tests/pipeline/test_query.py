@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from schemahub_lib.errors import UsageError
-from schemahub_lib.pipeline.query import query
+from schemahub_lib.errors import SchemaHubError, UsageError
+from schemahub_lib.pipeline.query import Limits, query
 from schemahub_lib.schemas import QUARANTINE, WATERMARKS
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.publish import tag
@@ -157,3 +158,52 @@ def test_a_ref_that_no_table_of_the_query_has_is_refused_with_the_nearest(sql: s
 def test_a_ref_and_a_time_at_once_are_refused(filled: Lake) -> None:
     with pytest.raises(UsageError, match="give one of them"):
         query(filled, "SELECT 1", as_of=NOON, ref="main")
+
+
+def test_what_iceberg_knows_of_a_table_is_asked_as_in_athena(filled: Lake) -> None:
+    sizes = 'SELECT count(*) AS files, sum(record_count) AS rows FROM "schemahub_watermarks$files" WHERE content = 0'
+    assert ask(filled, sizes) == [{"files": 2, "rows": 2}]
+    totals = (
+        "SELECT summary['total-records'] AS rows, committed_at <= current_timestamp AS past "
+        'FROM schemahub."schemahub_watermarks$snapshots" ORDER BY committed_at DESC LIMIT 1'
+    )
+    assert ask(filled, totals) == [{"rows": "2", "past": True}]
+
+
+def test_a_table_without_files_has_none(lake: Lake) -> None:
+    lake.ensure(QUARANTINE)
+    assert ask(lake, 'SELECT count(*) AS files FROM "schemahub_quarantine$files"') == [{"files": 0}]
+
+
+def test_other_metadata_is_refused_with_what_there_is(filled: Lake) -> None:
+    with pytest.raises(UsageError, match=r"of a table's metadata there are files, snapshots"):
+        ask(filled, 'SELECT * FROM "schemahub_watermarks$nope"')
+
+
+def test_a_query_may_be_written_for_athena(filled: Lake) -> None:
+    sql = "SELECT count_if(source = 'coinbase') AS n, arbitrary(source) AS source FROM schemahub_watermarks"
+    assert query(filled, sql, dialect="athena").to_pylist() == [{"n": 2, "source": "coinbase"}]
+
+
+ENOUGH = Limits(rows=10, seconds=30, megabytes=200)
+
+
+def test_an_answer_within_the_limits_is_whole(lake: Lake) -> None:
+    assert query(lake, "SELECT * FROM range(10)", limits=ENOUGH).num_rows == 10
+
+
+@pytest.mark.parametrize(
+    ("sql", "limits", "told"),
+    [
+        ("SELECT * FROM range(11)", ENOUGH, "more than 10 rows"),
+        (
+            "SELECT sum(a.range * b.range) FROM range(1000000) AS a, range(1000000) AS b",
+            replace(ENOUGH, seconds=0.2),
+            r"longer than 0\.2 s",
+        ),
+        ("SELECT list(range) FROM range(100000000)", replace(ENOUGH, megabytes=20), "more than 20 MB"),
+    ],
+)
+def test_a_query_is_stopped_at_its_limits(sql: str, limits: Limits, told: str, lake: Lake) -> None:
+    with pytest.raises(SchemaHubError, match=told):
+        query(lake, sql, limits=limits)

@@ -12,19 +12,16 @@ from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
 from schemahub_lib.pipeline.usage import usage
+from schemahub_lib.schemas import WATERMARKS
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.tables.state import State, Stream, write_state
-from schemahub_lib.watermark import Watermark
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 ALL = list(EXCHANGES.values())
-MARK = Watermark("9", START, "9")
 
 
-def at(lake: Lake, source: str, streams: dict[str, Stream]) -> None:
-    """Give an exchange's raw table a head that carries these streams."""
-    table = lake.ensure(EXCHANGES[source].raw_table)
-    table.append(table.scan().to_arrow(), snapshot_properties=write_state(table, State(streams)))
+def at(lake: Lake, source: str, *streams: str) -> None:
+    """Give these streams of an exchange a watermark."""
+    lake.append(WATERMARKS, [{"source": source, "stream": stream, "last_ts": START} for stream in streams])
 
 
 def ran(lake: Lake, run_id: str, job: str, source: str, since: timedelta, seconds: float, rows: int = 0) -> None:
@@ -34,9 +31,7 @@ def ran(lake: Lake, run_id: str, job: str, source: str, since: timedelta, second
 @pytest.fixture
 def used(lake: Lake) -> Lake:
     """Three runs of the pipeline, a half hour apart, on two of Kraken's products."""
-    history_alone = Stream(None, ((1, 5),))
-    whole = Stream(MARK, ((1, 9),))
-    at(lake, "kraken", {"XBTUSD": whole, "ETHUSD": whole, "SOLUSD": history_alone})
+    at(lake, "kraken", "XBTUSD", "ETHUSD")
     for number, (rows, seconds) in enumerate(((70_000, 500), (1000, 40), (3000, 44))):
         since = timedelta(minutes=30 * number)
         ran(lake, f"run{number}", "ingest", "kraken", since, 5, rows)
@@ -64,7 +59,7 @@ def test_a_lake_without_runs_stays_empty(lake: Lake) -> None:
 
 
 def test_one_ingest_does_not_tell_how_much_comes_in_a_day(lake: Lake) -> None:
-    at(lake, "okx", {"BTC-USDT": Stream(MARK, ((1, 9),))})
+    at(lake, "okx", "BTC-USDT")
     ran(lake, "1", "ingest", "okx", timedelta(), 5, 10)
     with pytest.raises(UsageError, match="okx was ingested once"):
         usage(lake, ALL)
