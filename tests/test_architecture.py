@@ -19,7 +19,7 @@ LAYERS = (
     {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params", "aws"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline", "scaffold", "cost", "analysis"},
+    {"pipeline", "scaffold", "cost", "analysis", "live"},
     {
         *(
             "commands",

@@ -58,6 +58,10 @@ class ExchangeServer:
         self._api, self._draw, self._latency, self._open_feed = api, draw, latency, open_feed
         self._last_pages: dict[str, Answer] = {}
 
+    @property
+    def has_feed(self) -> bool:
+        return self._open_feed is not None
+
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/{path:.*}", self._handle)]
 
