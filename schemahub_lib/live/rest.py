@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UnexpectedResponse
@@ -12,6 +13,7 @@ from schemahub_lib.live.sequence import Gap
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.watermark import Watermark
 
+MINUTE = 60_000_000  # microseconds
 PATIENCE = 10.0  # seconds after which an exchange counts as not to be reached over REST either
 
 
@@ -48,9 +50,11 @@ class Rest:
         found = [self._feed.trade(record) for page in pages for record in page.records]
         return [trade for trade in found if gap.low <= trade.id <= gap.high]
 
-    def after(self, last: Trade) -> list[Trade]:
-        """The trades after one."""
-        when = moment(last.time)
-        mark = Watermark(str(last.id), when, self._exchange.resume_cursor(str(last.id), when))
-        pages = self._client.pages(self._exchange.trades(last.symbol, mark))
+    def newest(self, symbol: str, last: Trade | None, now: int) -> list[Trade]:
+        """The trades after one, else those of the last minute. `now` is in microseconds since 1970."""
+        start: Watermark | datetime = moment(now - MINUTE)
+        if last is not None:
+            when = moment(last.time)
+            start = Watermark(str(last.id), when, self._exchange.resume_cursor(str(last.id), when))
+        pages = self._client.pages(self._exchange.trades(symbol, start))
         return [self._feed.trade(record) for page in pages for record in page.records]

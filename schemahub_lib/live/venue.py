@@ -72,7 +72,8 @@ class Venue:
             self._tell(event, now)
 
     def ended(self, why: str) -> None:
-        self._board.moved(self.name, "down", why, self._clock())
+        polled = self._line.state == "polled"  # and that goes on, however often a connection fails
+        self._board.moved(self.name, "polled" if polled else "down", why, self._clock())
 
     def _tell(self, event: Event, now: int) -> None:
         match event:
@@ -160,7 +161,7 @@ class Venue:
             try:
                 for symbol, ids in self._ids.items():
                     quote = await in_thread(partial(self._rest.quote, symbol))
-                    trades = await in_thread(partial(self._rest.after, ids.last)) if ids.last else []
+                    trades = await in_thread(partial(self._rest.newest, symbol, ids.last, self._clock()))
                     if self._line.live:
                         break
                     now = self._clock()
