@@ -91,7 +91,7 @@ async def _converse(session: aiohttp.ClientSession, url: str, listener: Listener
             elif frame.type is aiohttp.WSMsgType.ERROR:
                 return f"the connection broke: {words(frame.data)}"
     except TimeoutError:
-        return f"nothing came for {listener.silence:.0f} s"
+        return f"nothing came for {listener.silence:g} s"
     except Hangup as hangup:
         return str(hangup)
     except (aiohttp.ClientError, OSError) as error:

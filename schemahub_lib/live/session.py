@@ -94,7 +94,8 @@ class Live:
                         tasks.create_task(venue.record(self._sleep, in_thread))
         finally:
             self._stop.set()
-            await asyncio.gather(*(in_thread(recorder.close) for recorder in self._recorders))
+            for recorder in self._recorders:
+                await in_thread(recorder.close)
             pool.shutdown(wait=True)
             for rest in self._rests:
                 rest.close()

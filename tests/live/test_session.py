@@ -80,7 +80,7 @@ def test_a_feed_that_says_nothing_more_is_left_for_another(
     async def steps() -> None:
         await until(lambda: line.live)
         simulator.set_faults({"kraken:feed-silent": 1.0})
-        await until(lambda: "nothing came for 2 s" in told, lambda: told.add(line.words))
+        await until(lambda: "nothing came for 1.5 s" in told, lambda: told.add(line.words))
         simulator.set_faults({})
         frames = line.frames
         await until(lambda: line.live and line.frames > frames + 5)
