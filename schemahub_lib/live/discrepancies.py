@@ -124,20 +124,19 @@ class Alert:
 class Alerts:
     """Tells once that a difference which may be traded has come to the threshold."""
 
-    def __init__(self, thresholds: Thresholds) -> None:
-        self.thresholds = thresholds
+    def __init__(self) -> None:
         self._told: set[tuple[str, str, str, str]] = set()
 
-    def update(self, found: Sequence[Discrepancy], now: int) -> list[Alert]:
+    def update(self, found: Sequence[Discrepancy], now: int, thresholds: Thresholds) -> list[Alert]:
         """The new ones among what is found now."""
         apart = {discrepancy.pair: discrepancy.apart for discrepancy in found}
-        still = self.thresholds.alert * self.thresholds.rearm
+        still = thresholds.alert * thresholds.rearm
         self._told = {pair for pair in self._told if apart.get(pair, 0.0) >= still}
         crossed = [
             discrepancy
             for discrepancy in found
             if discrepancy.reason in TRADABLE
-            and discrepancy.apart >= self.thresholds.alert
+            and discrepancy.apart >= thresholds.alert
             and discrepancy.pair not in self._told
         ]
         self._told |= {discrepancy.pair for discrepancy in crossed}

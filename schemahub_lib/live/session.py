@@ -73,6 +73,11 @@ class Live:
             self._rests.append(rest)
             self._recorders += [recorder] if recorder else []
 
+    @property
+    def recorded(self) -> int | None:
+        """How many trades were landed; None where nothing is recorded."""
+        return sum(recorder.report.rows for recorder in self._recorders) if self._recorders else None
+
     async def run(self) -> None:
         """Until cancelled. What was recorded and is not published yet is published then."""
         pool = ThreadPoolExecutor(THREADS * len(self._venues), "live")
@@ -101,9 +106,10 @@ class Live:
                 rest.close()
 
     async def _watch(self) -> None:
-        alerts = Alerts(self.thresholds)
+        alerts = Alerts()
         while True:
             await self._sleep(SAMPLE_EVERY)
             now = self._clock()
             self.board.sample(now)
-            self.alerts.extendleft(alerts.update(discrepancies(self.board, now, self.thresholds), now))
+            found = discrepancies(self.board, now, self.thresholds)
+            self.alerts.extendleft(alerts.update(found, now, self.thresholds))

@@ -15,7 +15,7 @@ from schemahub_lib.errors import SchemaHubError
 
 log = logging.getLogger(__name__)
 
-PAGES = {"/": "Replay"}
+PAGES = {"/": "Replay", "/live": "Live"}
 T = TypeVar("T")
 
 

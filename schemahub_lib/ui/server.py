@@ -9,20 +9,24 @@ from nicegui import app, ui
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui import replay
+from schemahub_lib.ui import live, replay
 from schemahub_lib.ui.guard import LOOPBACK, Guard
 
 STATIC = Path(__file__).parent / "static"
 
 
-def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
-    """Serve the pages until stopped. Raises UsageError for an address that cannot be served."""
+def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> None:
+    """Serve the pages until stopped; with `record` the trades of the live feeds are landed meanwhile.
+
+    Raises UsageError for an address that cannot be served.
+    """
     if host not in LOOPBACK and not token:
         raise UsageError(f"--host {host} lets others see the tables: give --token too, or SCHEMAHUB_UI_TOKEN")
     app.add_middleware(Guard, token=token or None)
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
+    live.add_page(lake, record)
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)

@@ -143,20 +143,20 @@ def test_prices_that_differ_by_a_factor_are_of_two_assets(board: Board) -> None:
 
 
 def test_an_alert_comes_once_and_again_only_after_the_difference_was_small(board: Board) -> None:
-    alerts, told = Alerts(Thresholds(alert=25)), []
+    alerts, told = Alerts(), []
     for number, bid in enumerate(("100.2", "100.3", "100.31", "100.22", "100.3", "100.1", "100.3")):
         quoted(board, {"coinbase": ("100", "100"), "kraken": (bid, bid)})
-        told += [(number, alert.discrepancy.pair) for alert in alerts.update(found(board), NOW)]
+        told += [(number, alert.discrepancy.pair) for alert in alerts.update(found(board), NOW, Thresholds(alert=25))]
     pair = ("coinbase", "BTC-USD", "kraken", "XBTUSD")
     assert told == [(1, pair), (6, pair)]
 
 
 def test_a_venue_in_doubt_neither_alerts_nor_arms_anew(board: Board) -> None:
-    alerts, told = Alerts(Thresholds(alert=25)), []
+    alerts, told = Alerts(), []
     quoted(board, {"coinbase": ("100", "100"), "kraken": ("101", "101")})
     for state in ("down", "live", "down", "live"):
         board.moved("kraken", state, "", NOW)  # type: ignore[arg-type]
-        told.append(len(alerts.update(found(board), NOW)))
+        told.append(len(alerts.update(found(board), NOW, Thresholds(alert=25))))
     assert told == [0, 1, 0, 0]
 
 
