@@ -113,7 +113,7 @@ class Board:
 
     def doubt(self, row: Row, now: int) -> tuple[Doubt, str] | None:
         """Why a row's quote is not to be believed now, with a sentence; None when it is."""
-        venue, market = row.market.exchange, row.market.symbol
+        venue, market = row.market.venue, row.market.symbol
         if row.halted:
             return "halt", f"{venue} does not trade {market}: {row.halted}"
         if row.line.state in ("connecting", "down"):

@@ -100,14 +100,14 @@ def _why(
     base = cheap.market.base
     if factor >= thresholds.alias:
         return "alias", (
-            f"{base} costs {factor:.3g} times as much at {dear.market.exchange} as at {cheap.market.exchange}: "
+            f"{base} costs {factor:.3g} times as much at {dear.market.venue} as at {cheap.market.venue}: "
             "probably two assets with one ticker; a line in mappings/symbols.yaml tells them apart"
         )
-    way = f"buying {base} at {cheap.market.exchange} and selling it at {dear.market.exchange}"
+    way = f"buying {base} at {cheap.market.venue} and selling it at {dear.market.venue}"
     quotes = {cheap.market.quote, dear.market.quote}
     note = f"; it includes the price of {' in '.join(sorted(quotes, reverse=True))}" if len(quotes) > 1 else ""
     if edge <= 0:
-        return "fee-sized", f"{way} costs {-edge:.1f} bps before fees: the quotes overlap{note}"
+        return "fee-sized", f"{way} costs {abs(edge):.1f} bps before fees: the quotes overlap{note}"
     if edge <= fees:
         return "fee-sized", f"{way} brings {edge:.1f} bps, and the two taker fees take {fees:.0f}{note}"
     return "real", f"{way} brings {edge - fees:.1f} bps after taker fees of {fees:.0f}{note}"

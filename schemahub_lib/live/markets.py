@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from schemahub_lib.errors import ExchangeUnavailable
 from schemahub_lib.exchanges import EXCHANGES
@@ -25,13 +26,10 @@ def find_markets(lake: Lake, products: Mapping[str, Sequence[str]] | None = None
     An exchange that cannot be reached is not waited for long: its symbols tell their assets mostly. Blocks. Raises
     UsageError and MappingError.
     """
-    return [
-        market
-        for name in FEEDS
-        for market in _markets(
-            lake, EXCHANGES[name], wanted_products(EXCHANGES[name], (products or {}).get(name, ()), None)
-        )
-    ]
+    names = {name: wanted_products(EXCHANGES[name], (products or {}).get(name, ()), None) for name in FEEDS}
+    with ThreadPoolExecutor(len(names), "markets") as pool:
+        found = pool.map(lambda name: _markets(lake, EXCHANGES[name], names[name]), names)
+        return [market for markets in found for market in markets]
 
 
 def _markets(lake: Lake, exchange: Exchange, names: Sequence[str]) -> list[Market]:

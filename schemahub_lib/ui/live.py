@@ -103,8 +103,9 @@ def add_page(lake: Lake, record: bool) -> None:
     @ui.page("/live")
     def show() -> None:
         with page("Live"):
-            alert = ui.number("Alert at, bps", value=watch.thresholds.alert, min=1, step=1, precision=1)
-            alert.on_value_change(lambda chosen: watch.alert_at(chosen.value) if chosen.value else None)
+            with ui.row().classes("choice"):
+                alert = ui.number("Alert at, bps", value=watch.thresholds.alert, min=1, step=1, precision=1)
+                alert.on_value_change(lambda chosen: watch.alert_at(chosen.value) if chosen.value else None)
             Screen()
 
 
@@ -163,7 +164,7 @@ def _rows(board: Board, now: int) -> Iterator[Json]:
         doubt = board.doubt(row, now)
         yield {
             "id": _id(row),
-            "venue": row.market.exchange.upper(),
+            "venue": row.market.venue,
             "market": row.market.canonical,
             "symbol": row.market.symbol,
             "group": f"{row.market.base} in {group(row.market)[1]}",
@@ -186,7 +187,7 @@ def _line(line: Mapping[str, Any]) -> Json:
 
 
 def _found(one: Discrepancy) -> Json:
-    ends = [f"{row.market.exchange.upper()} {row.market.symbol}" for row in (one.cheap, one.dear)]
+    ends = [f"{row.market.venue} {row.market.symbol}" for row in (one.cheap, one.dear)]
     return {
         **{"key": "/".join(one.pair), "asset": one.base, "reason": one.reason, "words": one.words},
         **{"cheap": ends[0], "dear": ends[1], "apart": _rounded(one.apart), "net": _rounded(one.net)},

@@ -87,7 +87,7 @@ def test_a_difference_that_pays_both_fees_is_real_and_comes_first(board: Board) 
     assert (first.cheap.market.exchange, first.dear.market.exchange, first.reason) == ("coinbase", "kraken", "real")
     assert first.edge == pytest.approx(240.0)
     assert first.net == pytest.approx(140.0)
-    assert first.words == "buying BTC at coinbase and selling it at kraken brings 140.0 bps after taker fees of 100"
+    assert first.words == "buying BTC at COINBASE and selling it at KRAKEN brings 140.0 bps after taker fees of 100"
     assert second.reason == "real"
     assert second.words.endswith("; it includes the price of USDT in USD")
     assert (third.reason, third.dear.market.exchange) == ("fee-sized", "kraken")
@@ -98,12 +98,12 @@ def test_what_the_two_taker_fees_take_is_fee_sized(board: Board) -> None:
     (one,) = found(board)
     assert one.reason == "fee-sized"
     assert one.words == (
-        "buying BTC at coinbase and selling it at kraken brings 20.0 bps, and the two taker fees take 100"
+        "buying BTC at COINBASE and selling it at KRAKEN brings 20.0 bps, and the two taker fees take 100"
     )
     quoted(board, {"kraken": ("100.05", "100.35")})
     (one,) = found(board)
     assert one.words == (
-        "buying BTC at coinbase and selling it at kraken costs 5.0 bps before fees: the quotes overlap"
+        "buying BTC at COINBASE and selling it at KRAKEN costs 5.0 bps before fees: the quotes overlap"
     )
     assert found(board, Thresholds(shown=20)) == []
 
@@ -113,21 +113,21 @@ def test_a_venue_that_is_halted_stale_or_has_a_gap_is_the_reason(board: Board) -
     kraken = board.rows["kraken", "XBTUSD"]
     kraken.missing = 3
     assert [(d.reason, d.words) for d in found(board)] == [
-        ("gap", "3 trades of XBTUSD were missed at kraken and are being fetched")
+        ("gap", "3 trades of XBTUSD were missed at KRAKEN and are being fetched")
     ]
     later = NOW + 61 * SECOND
     quoted(board, {"kraken": ("110", "110.1")}, later)
     assert [(d.reason, d.words) for d in found(board, at=later)] == [
-        ("stale feed", "coinbase has not quoted BTC-USD for 61 s")
+        ("stale feed", "COINBASE has not quoted BTC-USD for 61 s")
     ]
     quoted(board, {"coinbase": ("100", "100.1")}, later)
     board.moved("coinbase", "down", "nothing came for 10 s", later)
     assert [(d.reason, d.words) for d in found(board, at=later)] == [
-        ("stale feed", "the feed of coinbase is down: nothing came for 10 s")
+        ("stale feed", "the feed of COINBASE is down: nothing came for 10 s")
     ]
     board.status("kraken", Status(None, "the exchange's engine is in maintenance"))
     assert [(d.reason, d.words) for d in found(board, at=later)] == [
-        ("halt", "kraken does not trade XBTUSD: the exchange's engine is in maintenance")
+        ("halt", "KRAKEN does not trade XBTUSD: the exchange's engine is in maintenance")
     ]
     board.status("kraken", Status(None, ""))
     board.moved("coinbase", "polled", "nothing came for 10 s", later)
@@ -139,7 +139,7 @@ def test_prices_that_differ_by_a_factor_are_of_two_assets(board: Board) -> None:
     quoted(board, {"coinbase": ("100", "100.1"), "kraken": ("0.5", "0.6")})
     (one,) = found(board)
     assert one.reason == "alias"
-    assert one.words.startswith("BTC costs 182 times as much at coinbase as at kraken: probably two assets")
+    assert one.words.startswith("BTC costs 182 times as much at COINBASE as at KRAKEN: probably two assets")
 
 
 def test_an_alert_comes_once_and_again_only_after_the_difference_was_small(board: Board) -> None:

@@ -32,6 +32,11 @@ class Market:
     listed: tuple[str, str]
 
     @property
+    def venue(self) -> str:
+        """The exchange as `trades_unified` calls it."""
+        return self.exchange.upper()
+
+    @property
     def canonical(self) -> str:
         return f"{self.base}-{self.quote}"
 

@@ -10,6 +10,7 @@ const DARK = { text: "#e6edf3", faint: "#33414f", venues: ["#6cb6ff", "#ff9e64",
 
 const clock = (micros) => new Date(micros / 1000).toISOString().slice(11, 19);
 const number = { comparator: (a, b) => (a ?? -Infinity) - (b ?? -Infinity), cellClass: "number", headerClass: "number", minWidth: 84 };
+const bps = ({ value }) => value?.toFixed(2) ?? "";
 const median = (values) => {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -39,8 +40,8 @@ export default {
       </table></div>
       <h2>Alerts</h2>
       <p v-if="!alerts.length" class="empty">None yet.</p>
-      <ol class="alerts" role="log" aria-label="alerts"><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol>
-      <h2>The last minutes</h2>
+      <div class="alerts" role="log" aria-label="alerts" tabindex="0"><ol><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol></div>
+      <h2>The last minutes: basis points from the middle across venues</h2>
       <label>asset <select v-model="chosen" aria-label="asset of the chart"><option v-for="group in groups">{{ group }}</option></select></label>
       <div ref="chart" class="chart history" role="img" :aria-label="'how far each venue was from the middle across venues, ' + chosen"></div>
     </div>
@@ -93,15 +94,15 @@ export default {
           column("bid", "bid", { ...number, minWidth: 104 }),
           column("ask", "ask", { ...number, minWidth: 104 }),
           column("last", "last", { ...number, minWidth: 104 }),
-          column("size", "size", { ...number, minWidth: 104 }),
+          column("size", "size", { ...number, minWidth: 120 }),
           column("side", "side", { minWidth: 76, valueFormatter: ({ value }) => ({ BUY: "▲ buy", SELL: "▼ sell" })[value] ?? "" }),
-          column("spread", "spread, bps", number),
-          column("deviation", "off the middle, bps", { ...number, minWidth: 110, headerTooltip: "from the middle across venues" }),
+          column("spread", "spread, bps", { ...number, valueFormatter: bps }),
+          column("deviation", "off the middle, bps", { ...number, minWidth: 110, valueFormatter: bps, headerTooltip: "from the middle across venues" }),
           column("age", "age, s", { ...number, valueGetter: ({ data }) => (data.quoted ? Math.max(0, Math.round((this.now - data.quoted) / 1e6)) : null) }),
           column("lag", "lag, ms", number),
           column("state", "state", { minWidth: 96, tooltipField: "words" }),
         ],
-        defaultColDef: { sortable: true, flex: 1, resizable: true, suppressMovable: true },
+        defaultColDef: { wrapHeaderText: true, autoHeaderHeight: true, flex: 1, resizable: true, suppressMovable: true },
         getRowId: ({ data }) => data.id,
         rowData: [],
         domLayout: "autoHeight",
@@ -173,7 +174,7 @@ export default {
         const known = rows.map((row) => mids[row.id]?.[i]).filter((mid) => mid != null);
         return known.length > 1 ? median(known) : null;
       });
-      const axis = { axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text, hideOverlap: true }, splitLine: { lineStyle: { color: c.faint } }, nameTextStyle: { color: c.text, align: "left" } };
+      const axis = { axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text, hideOverlap: true }, splitLine: { lineStyle: { color: c.faint } } };
       const line = (row, n) => ({
         name: `${row.venue} ${row.symbol}`,
         type: "line",
@@ -188,10 +189,10 @@ export default {
           animation: false,
           useUTC: true,
           textStyle: { color: c.text },
-          legend: { top: 0, textStyle: { color: c.text } },
-          grid: { left: 60, right: 16, top: 56, bottom: 28 },
+          legend: { top: 0, type: "scroll", textStyle: { color: c.text } },
+          grid: { left: 60, right: 16, top: 40, bottom: 28 },
           xAxis: { type: "time", ...axis, splitLine: { show: false } },
-          yAxis: { type: "value", scale: true, name: "basis points from the middle across venues", ...axis },
+          yAxis: { type: "value", scale: true, ...axis },
           series: rows.map(line),
         },
         { notMerge: true },
