@@ -36,7 +36,8 @@ WATCH = """() => {
         const sent = new Map();
         for (const { target } of changes) {
             const cell = (target.nodeType === 3 ? target.parentElement : target)?.closest?.("[col-id=bid]");
-            if (cell && Number(cell.textContent) > 1e12) sent.set(cell.closest(".ag-row").getAttribute("row-id"), Number(cell.textContent));
+            const at = Number(cell?.textContent);
+            if (at > 1e12) sent.set(cell.closest(".ag-row").getAttribute("row-id"), at);
         }
         requestAnimationFrame(() => sent.forEach((at) => window.lags.push(Date.now() - at)));
     }).observe(document.querySelector(".grid"), { subtree: true, childList: true, characterData: true });
@@ -54,8 +55,10 @@ def live_screen() -> None:
         told = {"source": "binance", "last_updated": "2026-01-01T00:00:00Z", "count": MARKETS}
         (seeds / "product_ids_seed_binance.yaml").write_text(yaml.safe_dump({"product_ids": symbols, "metadata": told}))
         urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
+        urls |= {"SCHEMAHUB_BINANCE_FEED_URL": feed}
+        urls |= {f"SCHEMAHUB_{name}_FEED_URL": "ws://127.0.0.1:1" for name in ("COINBASE", "KRAKEN")}
         with (
-            _served(Path(folder), {**urls, "SCHEMAHUB_BINANCE_FEED_URL": feed}) as (server, url),
+            _served(Path(folder), urls) as (server, url),
             sync_playwright() as playwright,
             playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]) as browser,
         ):
@@ -92,13 +95,13 @@ def _memory(pid: int) -> float:
 @contextmanager
 def _served(folder: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
     program = [sys.executable, "-m", "schemahub_lib", "--quiet", "--warehouse", str(folder / "warehouse")]
+    program += ["ui", "--port", "0"]
     variables = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [*program, "ui", "--port", "0"], cwd=folder, env=variables, stdout=subprocess.PIPE, text=True
-    ) as server:
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    with subprocess.Popen(program, cwd=folder, env=variables, text=True, **quiet) as server:
         assert server.stdout is not None
         found = re.match(r"http://[\w.:]+", server.stdout.readline())
-        assert found
+        assert found, "the server did not start"
         try:
             yield server, found[0]
         finally:
