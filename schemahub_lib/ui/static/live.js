@@ -167,36 +167,33 @@ export default {
     },
     draw() {
       if (!this.shown || !this.chosen) return;
-      const c = this.colours;
       const { times, mids } = this.samples;
       const rows = [...this.rows.values()].filter((row) => row.group === this.chosen);
       const middles = times.map((_, i) => {
         const known = rows.map((row) => mids[row.id]?.[i]).filter((mid) => mid != null);
         return known.length > 1 ? median(known) : null;
       });
-      const axis = { axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text, hideOverlap: true }, splitLine: { lineStyle: { color: c.faint } } };
-      const line = (row, n) => ({
-        name: `${row.venue} ${row.symbol}`,
-        type: "line",
-        showSymbol: false,
-        color: c.venues[n % 5],
-        lineStyle: { width: 1.5 },
-        data: times.map((time, i) => [time / 1000, middles[i] && mids[row.id]?.[i] != null ? (mids[row.id][i] / middles[i] - 1) * 1e4 : null]),
-      });
+      const off = (row) => times.map((time, i) => [time / 1000, middles[i] && mids[row.id]?.[i] != null ? (mids[row.id][i] / middles[i] - 1) * 1e4 : null]);
+      const lines = JSON.stringify([rows.map((row) => row.id), this.colours]);
+      // Each second only the data changes, and all else costs more.
+      const frame = lines === this.drawn ? {} : this.frame(rows);
+      this.drawn = lines;
       this.history ??= echarts.init(this.$refs.chart);
-      this.history.setOption(
-        {
-          animation: false,
-          useUTC: true,
-          textStyle: { color: c.text },
-          legend: { top: 0, type: "scroll", textStyle: { color: c.text } },
-          grid: { left: 60, right: 16, top: 40, bottom: 28 },
-          xAxis: { type: "time", ...axis, splitLine: { show: false } },
-          yAxis: { type: "value", scale: true, ...axis },
-          series: rows.map(line),
-        },
-        { notMerge: true },
-      );
+      this.history.setOption({ ...frame, series: rows.map((row, n) => ({ ...frame.series?.[n], data: off(row) })) }, { notMerge: "series" in frame });
+    },
+    frame(rows) {
+      const c = this.colours;
+      const axis = { axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text, hideOverlap: true }, splitLine: { lineStyle: { color: c.faint } } };
+      return {
+        animation: false,
+        useUTC: true,
+        textStyle: { color: c.text },
+        legend: { top: 0, type: "scroll", textStyle: { color: c.text } },
+        grid: { left: 60, right: 16, top: 40, bottom: 28 },
+        xAxis: { type: "time", ...axis, splitLine: { show: false } },
+        yAxis: { type: "value", scale: true, ...axis },
+        series: rows.map((row, n) => ({ name: `${row.venue} ${row.symbol}`, type: "line", showSymbol: false, silent: true, color: c.venues[n % 5], lineStyle: { width: 1.5 } })),
+      };
     },
   },
 };
