@@ -23,17 +23,15 @@ Doubt = Literal["halt", "stale feed", "gap"]
 
 @dataclass
 class Line:
-    """One exchange's connection. `since` and `heard` are when its state and its last frame came."""
+    """One exchange's connection, and what came over it."""
 
     exchange: str
     state: FeedState = "connecting"
     words: str = ""
-    since: int = 0
-    heard: int = 0
     frames: int = 0
     connections: int = 0
-    missed: int = 0  # trades that the stream left out
-    refilled: int = 0  # and those of them that the REST API had
+    missed: int = 0  # trades that the feed left out
+    fetched: int = 0  # trades that came over REST
     unreadable: int = 0  # frames
     refused: dict[str, str] = field(default_factory=dict)  # why, by market
 
@@ -44,7 +42,7 @@ class Line:
 
 @dataclass
 class Row:
-    """One market at one venue. Times are in microseconds since 1970; `version` counts its changes."""
+    """One market at one venue. Times are in microseconds since 1970."""
 
     market: Market
     line: Line
@@ -55,7 +53,6 @@ class Row:
     side: str | None = None  # of the taker
     halted: str = ""
     missing: int = 0  # trades that are being fetched over REST
-    version: int = 0
     history: deque[tuple[int, float | None]] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     @property
@@ -93,22 +90,20 @@ class Board:
 
     def quoted(self, exchange: str, quote: Quote, now: int) -> None:
         row = self.rows[exchange, quote.symbol]
-        row.quote, row.quoted, row.version = quote, now, row.version + 1
+        row.quote, row.quoted = quote, now
 
     def traded(self, exchange: str, trade: Trade, side: str | None, now: int) -> None:
         row = self.rows[exchange, trade.symbol]
-        row.trade, row.side, row.traded, row.version = trade, side, now, row.version + 1
+        row.trade, row.side, row.traded = trade, side, now
 
     def status(self, exchange: str, status: Status) -> None:
         for row in self.rows.values():
             if row.market.exchange == exchange and status.symbol in (None, row.market.symbol):
                 row.halted = status.halted
 
-    def moved(self, exchange: str, state: FeedState, words: str, now: int) -> None:
+    def moved(self, exchange: str, state: FeedState, words: str) -> None:
         """A connection's state has changed."""
         line = self.lines[exchange]
-        if line.state != state:
-            line.since = now
         line.state, line.words = state, words
 
     def doubt(self, row: Row, now: int) -> tuple[Doubt, str] | None:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.errors import sentence
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.http.messages import Page, Record
@@ -20,9 +20,11 @@ from schemahub_lib.pipeline import runs
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.pages import typed
 from schemahub_lib.pipeline.reports import Report, new_run_id
+from schemahub_lib.quality.quarantine import quarantine
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.raw import Fetched, append_raw
 from schemahub_lib.tables.rebuild import current_state
+from schemahub_lib.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,24 @@ class Recorder:
     def publish(self) -> list[Gap]:
         """Publish what follows the watermarks; what is missing between them and what waits still.
 
-        A publish that is refused leaves everything waiting for the next one.
+        What fails leaves everything waiting for the next time, and the report says so.
         """
+        try:
+            return self._publish()
+        except Exception as error:  # noqa: BLE001 - of the store or of another writer: the feed goes on
+            self.report.errors[self._exchange.name] = sentence(error)
+            log.warning("%s: the stream is not recorded now, and tried again: %s", self._exchange.name, sentence(error))
+            return []
+
+    def close(self) -> None:
+        """Publish what is left, and note the run in the ledgers."""
+        self.report.errors.clear()
+        self.publish()
+        self.report.finish("failed" if self.report.errors else "ok" if self.report.rows else "nothing_new")
+        sync_watermarks(self._lake, self._exchange, self.report.run_id)
+        runs.record(self._lake, [self.report])
+
+    def _publish(self) -> list[Gap]:
         state = current_state(self._lake, self._exchange)
         batch: dict[str, Fetched] = {}
         gaps: list[Gap] = []
@@ -57,33 +75,24 @@ class Recorder:
             mark = state.watermark(symbol)
             with self._lock:
                 records, gap = tape.ready(mark), tape.behind(mark)
-            if gap is not None:
-                gaps.append(gap)
+            gaps += [gap] if gap is not None else []
             if records:
-                rows, _ = typed(self._exchange, symbol, _page(records), keep_payload=True)
-                last = self._exchange.raw_table.key[-1]
-                newest = str(records[-1][last])
-                when = moment(self._exchange.time_of(records[-1][self._exchange.time_column]))
-                batch[symbol] = Fetched(rows, mark, self._exchange.resume_cursor(newest, when))
+                batch[symbol] = self._fetched(symbol, records, mark)
         if batch:
-            try:
-                done = append_raw(self._lake, self._exchange.raw_table, self.report.run_id, batch)
-            except SchemaHubError as error:
-                log.warning(
-                    "%s: the stream could not be recorded now, it is tried again: %s", self._exchange.name, error
-                )
-                return []
+            done = append_raw(self._lake, self._exchange.raw_table, self.report.run_id, batch)
             self.report.rows += done.result.rows
             self.report.duplicates += done.result.duplicates
             self.report.publish_seconds += sum(done.seconds.values())
         return gaps
 
-    def close(self) -> None:
-        """Publish what is left, and note the run in the ledgers."""
-        self.publish()
-        self.report.finish("ok" if self.report.rows else "nothing_new")
-        sync_watermarks(self._lake, self._exchange, self.report.run_id)
-        runs.record(self._lake, [self.report])
+    def _fetched(self, symbol: str, records: Sequence[Record], mark: Watermark | None) -> Fetched:
+        exchange, last = self._exchange, records[-1]
+        rows, rejected = typed(exchange, symbol, _page(records), keep_payload=True)
+        if rejected:
+            quarantine(self._lake, exchange.name, symbol, self.report.run_id, rejected)
+            self.report.quarantined += len(rejected)
+        when = moment(exchange.time_of(last[exchange.time_column]))
+        return Fetched(rows, mark, exchange.resume_cursor(str(last[exchange.id_column]), when))
 
 
 def _page(records: Sequence[Record]) -> Page:

@@ -46,8 +46,16 @@ class Rest:
         """The trades of a gap."""
         by_id = self._exchange.raw_table.position == "id"
         low, high = (gap.low, gap.high) if by_id else (gap.since, gap.until)
-        pages = self._client.pages(self._exchange.between(gap.symbol, low, high))
-        found = [self._feed.trade(record) for page in pages for record in page.records]
+        found = []
+        for page in self._client.pages(self._exchange.between(gap.symbol, low, high)):
+            if page.rejected:
+                raise UnexpectedResponse(
+                    f"a row of the gap is no trade ({page.rejected[0].reason}): an ingest sets it aside",
+                    exchange=self._exchange.name,
+                    endpoint="trades",
+                    product=gap.symbol,
+                )
+            found += [self._feed.trade(record) for record in page.records]
         return [trade for trade in found if gap.low <= trade.id <= gap.high]
 
     def newest(self, symbol: str, last: Trade | None, now: int) -> list[Trade]:

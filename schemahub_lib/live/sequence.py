@@ -8,7 +8,7 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import since_epoch
 from schemahub_lib.http.messages import Record
 from schemahub_lib.live.feeds.base import Trade
-from schemahub_lib.tables.state import Intervals, Stream, cover
+from schemahub_lib.tables.state import Intervals, cover
 from schemahub_lib.watermark import Watermark
 
 KEPT = 100  # stretches of ids that are remembered
@@ -42,11 +42,6 @@ class Ids:
         """The trade with the highest id."""
         return self._last
 
-    @property
-    def missing(self) -> int:
-        """How many trades are missed."""
-        return sum(high - low + 1 for low, high in Stream(None, self._known).gaps)
-
     def saw(self, trade: Trade) -> bool:
         """Note a trade; whether it is new."""
         if any(low <= trade.id <= high for low, high in self._known):
@@ -61,10 +56,6 @@ class Ids:
         if before is None or trade.id <= before.id + 1:
             return None
         return Gap(trade.symbol, before.id + 1, trade.id - 1, before.time, trade.time)
-
-    def settled(self, gap: Gap) -> None:
-        """Note that there are no other trades in a gap than those that came."""
-        self._known = cover(self._known, gap.low, gap.high)[-KEPT:]
 
 
 class Tape:

@@ -60,7 +60,6 @@ class Venue:
     def heard(self, frame: str) -> None:
         now = self._clock()
         self._line.frames += 1
-        self._line.heard = now
         try:
             events = self.feed.read(frame)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,29 +72,29 @@ class Venue:
 
     def ended(self, why: str) -> None:
         polled = self._line.state == "polled"  # and that goes on, however often a connection fails
-        self._board.moved(self.name, "polled" if polled else "down", why, self._clock())
+        self._board.moved(self.name, "polled" if polled else "down", why)
 
     def _tell(self, event: Event, now: int) -> None:
         match event:
             case Quote():
-                self._live(now)
+                self._live()
                 self._board.quoted(self.name, event, now)
             case Trade():
-                self._live(now)
+                self._live()
                 self._traded(event, now)
             case Status():
                 self._board.status(self.name, event)
             case Answer(accepted=True, words=words):
-                self._board.moved(self.name, "live", words, now)
+                self._board.moved(self.name, "live", words)
             case Answer(symbol=symbol, words=words):
                 log.warning("%s: the feed refuses %s: %s", self.name, symbol or "a subscription", words)
                 self._line.refused[symbol or ""] = words
             case Goodbye(why):
                 raise Hangup(why)
 
-    def _live(self, now: int) -> None:
+    def _live(self) -> None:
         if not self._line.live:
-            self._board.moved(self.name, "live", "", now)
+            self._board.moved(self.name, "live", "")
 
     def _traded(self, trade: Trade, now: int) -> bool:
         """Take in a trade, whatever way it came; whether it is a new one."""
@@ -143,8 +142,7 @@ class Venue:
                     await sleep(REFILL_WAIT)
                     continue
                 now = self._clock()
-                self._line.refilled += sum(self._traded(trade, now) for trade in trades)
-                self._ids[gap.symbol].settled(gap)
+                self._line.fetched += sum(self._traded(trade, now) for trade in trades)
                 if self._recorder is not None:
                     self._recorder.settled(gap)
                 break
@@ -166,15 +164,14 @@ class Venue:
                         break
                     now = self._clock()
                     self._board.quoted(self.name, quote, now)
-                    for trade in trades:
-                        self._traded(trade, now)
-                    self._board.moved(self.name, "polled", why, now)
+                    self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+                    self._board.moved(self.name, "polled", why)
             except Interrupted:
                 raise
             except SchemaHubError as error:
                 log.info("%s: not to be reached over REST either: %s", self.name, error)
                 if not self._line.live:
-                    self._board.moved(self.name, "down", why or sentence(error), self._clock())
+                    self._board.moved(self.name, "down", why or sentence(error))
 
     async def record(self, sleep: Sleep, in_thread: InThread) -> None:
         """Publish the trades in microbatches, for ever."""

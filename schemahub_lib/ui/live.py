@@ -182,7 +182,7 @@ def _rows(board: Board, now: int) -> Iterator[Json]:
 
 
 def _line(line: Mapping[str, Any]) -> Json:
-    told = ("exchange", "state", "words", "connections", "missed", "refilled", "unreadable", "refused")
+    told = ("exchange", "state", "words", "missed", "fetched", "unreadable", "refused")
     return {name: line[name] for name in told}
 
 

@@ -33,7 +33,7 @@ def board() -> Board:
     """Three venues, all of them connected."""
     board = Board(MARKETS)
     for name in board.lines:
-        board.moved(name, "live", "", NOW)
+        board.moved(name, "live", "")
     return board
 
 

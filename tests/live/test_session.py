@@ -47,7 +47,7 @@ def test_trades_that_a_feed_leaves_out_are_fetched_over_rest(simulator: Simulato
         simulator.set_faults({"binance:feed-gap": 0.2})
         await until(lambda: line.missed > 5)
         simulator.set_faults({})
-        await until(lambda: line.refilled == line.missed)
+        await until(lambda: line.fetched == line.missed)
         await until(lambda: live.board.rows["binance", "BTCUSDT"].missing == 0)
 
     run_live(live, steps)
@@ -65,7 +65,7 @@ def test_after_a_cut_the_feed_is_there_again_and_nothing_is_missing(simulator: S
         simulator.set_faults({})
         frames = line.frames
         await until(lambda: line.live and line.frames > frames + 5)
-        await until(lambda: line.refilled == line.missed)
+        await until(lambda: line.fetched == line.missed)
 
     run_live(live, steps)
 
