@@ -76,7 +76,7 @@ class Watch:
 
     async def _run(self) -> None:
         try:
-            markets = await asyncio.to_thread(find_markets, self._lake)
+            markets = await asyncio.to_thread(find_markets, self._lake.settings)
             self._live = Live(self._lake, markets, thresholds=self.thresholds, record=self._record)
             await self._live.run()
         except* Exception as failed:  # noqa: BLE001 - the page says so, whatever it is

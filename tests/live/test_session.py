@@ -127,7 +127,7 @@ def test_a_market_that_is_refused_does_not_cost_the_others_their_feed(simulator:
 
 
 def test_the_markets_are_those_of_the_seed_files_in_common_tickers(simulator: Simulator, lake_of: LakeOf) -> None:
-    markets = find_markets(lake_of(simulator), {"kraken": ["XBT/USD", "XDGUSD"], "coinbase": ["eth-usd"]})
+    markets = find_markets(lake_of(simulator).settings, {"kraken": ["XBT/USD", "XDGUSD"], "coinbase": ["eth-usd"]})
     told = {(market.exchange, market.symbol, market.canonical, market.listed) for market in markets}
     assert ("kraken", "XBTUSD", "BTC-USD", ("XBT", "USD")) in told
     assert ("kraken", "XDGUSD", "DOGE-USD", ("XDG", "USD")) in told
