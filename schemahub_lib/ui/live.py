@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -60,7 +60,7 @@ class Watch:
         if self._live is not None:
             self._live.thresholds = self.thresholds
 
-    async def told(self) -> AsyncIterator[bytes]:
+    async def told(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events for one browser: everything at first, then what has changed. Ends with the browser."""
         self.start()
         while self._live is None and not self._problem:

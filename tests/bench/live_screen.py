@@ -23,6 +23,7 @@ from aiohttp import web
 
 from schemahub_lib.simulator import Simulator
 from tests.bench.measure import ROOT
+from tests.ui.conftest import launched
 
 QUOTES = 500  # a second
 MARKETS = 30
@@ -60,7 +61,7 @@ def live_screen() -> None:
         with (
             _served(Path(folder), urls) as (server, url),
             sync_playwright() as playwright,
-            playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]) as browser,
+            launched(playwright) as browser,
         ):
             page = browser.new_page(viewport={"width": 1280, "height": 1400})
             page.goto(f"{url}/live")
