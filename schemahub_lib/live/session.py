@@ -99,11 +99,13 @@ class Live:
                         tasks.create_task(venue.record(self._sleep, in_thread))
         finally:
             self._stop.set()
-            for recorder in self._recorders:
-                await in_thread(recorder.close)
-            pool.shutdown(wait=True)
-            for rest in self._rests:
-                rest.close()
+            try:
+                for recorder in self._recorders:
+                    await in_thread(recorder.close)
+            finally:
+                pool.shutdown(wait=True)
+                for rest in self._rests:
+                    rest.close()
 
     async def _watch(self) -> None:
         alerts = Alerts()

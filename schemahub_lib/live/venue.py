@@ -23,6 +23,7 @@ POLL_EVERY = 5.0  # seconds, while there is no feed
 RECORD_EVERY = 30.0  # seconds: a microbatch
 REFILL_TRIES, REFILL_WAIT = 3, 2.0  # the REST API may tell a trade a little later than the feed
 REFILL_MOST = 50_000  # trades of a gap; what is more is an ingest's work
+GAPS_MOST = 1_000  # that wait to be filled; what a feed leaves out beyond them is an ingest's work too
 
 R = TypeVar("R")
 Sleep = Callable[[float], Awaitable[object]]
@@ -112,7 +113,7 @@ class Venue:
         return True
 
     def _ask(self, gap: Gap) -> None:
-        if gap in self._asked:
+        if gap in self._asked or len(self._asked) >= GAPS_MOST:
             return
         if len(gap) > REFILL_MOST:
             log.warning(

@@ -14,6 +14,8 @@ from schemahub_lib.live.feeds.kraken import KrakenFeed
 from schemahub_lib.live.markets import find_markets
 from schemahub_lib.live.session import Live
 from schemahub_lib.simulator import Simulator
+from schemahub_lib.simulator.feeds import connection
+from schemahub_lib.simulator.feeds.binance import BinanceFeed as SimulatedFeed
 from schemahub_lib.tables.lake import Lake
 from tests.live.conftest import MARKETS, engine, run_live, until
 
@@ -68,6 +70,24 @@ def test_after_a_cut_the_feed_is_there_again_and_nothing_is_missing(simulator: S
         await until(lambda: line.fetched == line.missed)
 
     run_live(live, steps)
+
+
+def test_an_exchange_that_pings_is_answered(
+    simulator: Simulator, lake_of: LakeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SimulatedFeed, "ping_every", 0.1)
+    monkeypatch.setattr(connection, "PONG_WITHIN", 0.3)  # then it hangs up
+    live = engine(lake_of(simulator), simulator)
+    line, row = live.board.lines["binance"], live.board.rows["binance", "BTCUSDT"]
+
+    async def steps() -> None:
+        await until(lambda: row.trade)
+        first = row.trade
+        assert first is not None
+        await until(lambda: row.trade and row.trade.time > first.time + 2_000_000)  # of its seconds, which are ours
+
+    run_live(live, steps)
+    assert line.connections == 1
 
 
 def test_a_feed_that_says_nothing_more_is_left_for_another(
