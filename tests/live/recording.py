@@ -1,4 +1,4 @@
-"""Records until it is killed: `python -m tests.live.recording WAREHOUSE`, with the exchanges that the environment names.
+"""Records until it is killed: `python -m tests.live.recording WAREHOUSE`, exchanges as the environment names them.
 
 Prints a line once something is recorded.
 """
