@@ -78,6 +78,16 @@ class Settings:
         """The base URL that replaces `exchange`'s own (`SCHEMAHUB_<NAME>_URL`), for simulators and proxies."""
         return self.environment.get(f"SCHEMAHUB_{exchange.upper()}_URL") or None
 
+    def feed_url(self, exchange: str) -> str | None:
+        """The address that replaces that of `exchange`'s WebSocket feed (`SCHEMAHUB_<NAME>_FEED_URL`).
+
+        Without one it is where the REST API was moved to, so that a simulator's trades never mix with an exchange's.
+        """
+        moved = self.exchange_url(exchange)
+        return self.environment.get(f"SCHEMAHUB_{exchange.upper()}_FEED_URL") or (
+            re.sub("^http", "ws", moved) if moved else None
+        )
+
     @property
     def catalog_file(self) -> Path:
         """The SQLite file of the local profile's catalog."""

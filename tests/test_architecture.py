@@ -19,7 +19,7 @@ LAYERS = (
     {"__init__", "errors", "config", "schemas", "watermark", "logs", "job_params", "aws", "files"},
     {"http", "mapping", "landing"},
     {"exchanges", "tables", "quality"},
-    {"pipeline", "scaffold", "cost", "analysis", "operations"},
+    {"pipeline", "scaffold", "cost", "analysis", "live", "operations"},
     {
         *(
             "commands",

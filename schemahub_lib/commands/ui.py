@@ -18,7 +18,8 @@ from schemahub_lib.errors import UsageError
     help="Port to serve on; 0 for any free one.",
 )
 @click.option("--token", envvar="SCHEMAHUB_UI_TOKEN", help="Let in only who opens the pages with ?token=… once.")
-def ui_command(options: Globals, host: str, port: int, token: str | None) -> None:
+@click.option("--record", is_flag=True, help="Land the trades of the live feeds in the raw tables; see docs/live.md.")
+def ui_command(options: Globals, host: str, port: int, token: str | None, record: bool) -> None:
     """Serve the web pages: replay, and more, in a browser, until stopped."""
     try:
         from schemahub_lib.ui.server import serve
@@ -26,4 +27,4 @@ def ui_command(options: Globals, host: str, port: int, token: str | None) -> Non
         if error.name != "nicegui":
             raise
         raise UsageError("the web pages need NiceGUI: pip install 'schemahub[ui]'") from None
-    serve(options.lake(), host, port, token)
+    serve(options.lake(), host, port, token, record)

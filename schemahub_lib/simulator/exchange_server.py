@@ -58,6 +58,10 @@ class ExchangeServer:
         self._api, self._draw, self._latency, self._open_feed = api, draw, latency, open_feed
         self._last_pages: dict[str, Answer] = {}
 
+    @property
+    def has_feed(self) -> bool:
+        return self._open_feed is not None
+
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/{path:.*}", self._handle)]
 
@@ -92,7 +96,11 @@ class ExchangeServer:
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         self.stats.endpoints["feed"] += 1
-        return socket if await Connection(feed, socket, self._draw_of_frame).serve(first) else _reset(request)
+        try:
+            ended = await Connection(feed, socket, self._draw_of_frame).serve(first)
+        except ConnectionResetError:  # the client left while a frame was on its way
+            ended = True
+        return socket if ended else _reset(request)
 
     def _draw_of_frame(self) -> Fault | None:
         self.stats.frames += 1

@@ -110,6 +110,14 @@ class Simulator:
         return {exchange: server.stats.plain() for exchange, server in self._servers.items()}
 
     @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """The base URL of each exchange, and that of its feed, which is at the same place, where it has one."""
+        return {
+            exchange: (url, url.replace("http", "ws", 1)) if self._servers[exchange].has_feed else (url,)
+            for exchange, url in self.urls.items()
+        }
+
+    @property
     def now(self) -> str:
         """The simulator's time, ISO 8601 in UTC with microseconds."""
         return iso(self._clock.now_ns(), "microseconds")
@@ -209,7 +217,8 @@ def serve(
     recorded: str | Path | None = None,
     ports: Mapping[str, int] | None = None,
 ) -> None:
-    """Print each exchange's URL (one JSON object with `as_json`), then serve until SIGINT or SIGTERM.
+    """Print each exchange's URL, and that of its feed where it has one (one JSON object of the former with `as_json`),
+    then serve until SIGINT or SIGTERM.
 
     `faults` are options such as `500=0.1` or `kraken:slow:2.5=0.05`; everything else is as in `Simulator`. To be called
     from the main thread. Raises UsageError.
@@ -229,7 +238,7 @@ def serve(
             recorded=recorded,
             ports=ports,
         ) as simulator:
-            lines = (f"{exchange} {url}" for exchange, url in simulator.urls.items())
+            lines = (" ".join((exchange, *addresses)) for exchange, addresses in simulator.addresses.items())
             print(orjson.dumps(simulator.urls).decode() if as_json else "\n".join(lines), flush=True)
             stopped.wait()
     finally:

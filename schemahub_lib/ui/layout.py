@@ -16,7 +16,7 @@ from schemahub_lib.errors import SchemaHubError
 
 log = logging.getLogger(__name__)
 
-PAGES = {"/": "Replay", "/books": "Books", "/operations": "Operations"}
+PAGES = {"/": "Replay", "/live": "Live", "/books": "Books", "/operations": "Operations"}
 T = TypeVar("T")
 
 

@@ -13,22 +13,26 @@ from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui import books, operations, replay
+from schemahub_lib.ui import books, live, operations, replay
 from schemahub_lib.ui.guard import LOOPBACK, Guard
 
 STATIC = Path(__file__).parent / "static"
 
 
-def serve(lake: Lake, host: str, port: int, token: str | None) -> None:
-    """Serve the pages until stopped. Raises UsageError for an address that cannot be served."""
+def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> None:
+    """Serve the pages until stopped; with `record` the trades of the live feeds are landed meanwhile.
+
+    Raises UsageError for an address that cannot be served.
+    """
     if host not in LOOPBACK and not token:
         raise UsageError(f"--host {host} lets others see the tables: give --token too, or SCHEMAHUB_UI_TOKEN")
     app.add_middleware(Guard, token=token or None)
     app.add_static_files("/schemahub", STATIC)
     ui.add_head_html('<link rel="stylesheet" href="/schemahub/style.css">', shared=True)
     replay.add_page(lake)
-    operations.add_page(lake)
+    live.add_page(lake, record)
     books.add_page(lake)
+    operations.add_page(lake)
     app.on_startup(lambda: asyncio.to_thread(_warm_up, lake))
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host

@@ -7,6 +7,7 @@ import sys
 from tests.bench.archive_speed import archive_speed
 from tests.bench.landing import landing_pace, landing_speed, memory
 from tests.bench.landing_size import landing_size
+from tests.bench.live_screen import live_screen
 from tests.bench.merging import merge
 from tests.bench.microbatches import microbatches
 from tests.bench.ohlcv import ohlcv
@@ -41,6 +42,7 @@ USUAL = (
 LONG = (  # only when named
     memory,
     microbatches,
+    live_screen,
     ohlcv,
     pages,
     storage_realism,

@@ -17,6 +17,7 @@ import requests
 
 from schemahub_lib.errors import UsageError
 from schemahub_lib.simulator import Simulator
+from schemahub_lib.simulator.feeds import FEEDS
 from schemahub_lib.simulator.server import APIS
 
 SERVE = "import sys; from schemahub_lib.simulator import serve; serve(as_json='--json' in sys.argv, speed=0)"
@@ -197,8 +198,10 @@ def test_a_taken_port_is_refused_by_name() -> None:
 def test_the_command_prints_its_urls_and_stops_within_a_second(stop: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-W", "error", "-c", SERVE], stdout=subprocess.PIPE, text=True) as command:
         assert command.stdout is not None
-        urls = dict(command.stdout.readline().split() for _ in APIS)
+        lines = [command.stdout.readline().split() for _ in APIS]
+        urls = {name: url for name, url, *_ in lines}
         assert list(urls) == list(APIS)
+        assert [name for name, *_, last in lines if last.startswith("ws://127.0.0.1:")] == list(FEEDS)
         assert requests.get(urls["binance"] + "/api/v3/ping", timeout=5).json() == {}
         began = time.monotonic()
         command.send_signal(stop)

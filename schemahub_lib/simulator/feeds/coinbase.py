@@ -1,20 +1,21 @@
-"""Coinbase's feed (`wss://ws-feed.exchange.coinbase.com`): matches, level2_batch and heartbeat."""
+"""Coinbase's feed (`wss://ws-feed.exchange.coinbase.com`): matches, level2_batch, heartbeat and status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from schemahub_lib.simulator.clock import iso
-from schemahub_lib.simulator.coinbase import times
+from schemahub_lib.simulator.coinbase import product, times
 from schemahub_lib.simulator.feeds.base import Feed, text
 from schemahub_lib.simulator.listings import Listing
 from schemahub_lib.simulator.market import SECOND
 from schemahub_lib.simulator.source import Json, decimals
 from schemahub_lib.simulator.tape import Trades
 
-CHANNELS = {"matches": "matches", "level2_batch": "level2_50", "heartbeat": "heartbeat"}  # and how each is acknowledged
+# And how each is acknowledged.
+CHANNELS = {"matches": "matches", "level2_batch": "level2_50", "heartbeat": "heartbeat", "status": "status"}
 AUTHENTICATED = {"level2", "level3", "full", "user"}
 DEPTH = 50
 PATIENCE = 5 * SECOND  # within which a client subscribes to something
@@ -90,8 +91,9 @@ class CoinbaseFeed(Feed):
                 frames.append(text(told | {"time": iso(now_ns, "microseconds")}))
         for listing in self._channels["matches"].values():
             frames += self.rows(listing, matches, since_ns, now_ns)
-        if self._channels["heartbeat"] and self.beats(now_ns):
+        if (self._channels["heartbeat"] or self._channels["status"]) and self.beats(now_ns):
             frames += [self._heartbeat(listing, now_ns) for listing in self._channels["heartbeat"].values()]
+            frames += self._status(self._channels["status"].values())
         return frames
 
     def _wanted(self, message: dict[str, Json]) -> Iterator[tuple[str, list[str]]]:
@@ -117,7 +119,7 @@ class CoinbaseFeed(Feed):
                 for name, of in (("bids", "buy"), ("asks", "sell"))
             }
             return [text({"type": "snapshot", "product_id": listing.symbol, **sides})]
-        return []
+        return self._status([listing]) if channel == "status" else []
 
     def _book(self, listing: Listing, now_ns: int) -> Book:
         bids, asks = self.source.book(listing.symbol, DEPTH, now_ns)
@@ -134,6 +136,10 @@ class CoinbaseFeed(Feed):
     def _heartbeat(self, listing: Listing, now_ns: int) -> str:
         told = {"type": "heartbeat", "sequence": now_ns // SECOND, "last_trade_id": 0, "product_id": listing.symbol}
         return text(told | {"time": iso(now_ns, "microseconds")})
+
+    def _status(self, listed: Collection[Listing]) -> list[str]:
+        products = [product(listing, delisted=False) for listing in listed]
+        return [text({"type": "status", "products": products, "currencies": []})] if products else []
 
 
 def _error(message: str, reason: str) -> str:

@@ -1,0 +1,80 @@
+"""What the server tells a browser that has the Live page open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from schemahub_lib.config import Settings
+from schemahub_lib.simulator import Simulator
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.ui.live import Watch
+
+
+def watched(environment: dict[str, str], folder: Path, steps: Callable[[Watch], Awaitable[None]]) -> None:
+    """Take steps with an engine, and stop it."""
+
+    async def run() -> None:
+        watch = Watch(Lake(Settings.load(warehouse=str(folder), environment=environment)), record=False)
+        try:
+            await steps(watch)
+        finally:
+            await watch.stop()
+
+    asyncio.run(run())
+
+
+async def news(stream: Any) -> dict[str, Any]:
+    event = await asyncio.wait_for(anext(stream), 30)
+    assert event.startswith(b"data: ")
+    assert event.endswith(b"\n\n")
+    told: dict[str, Any] = json.loads(event.removeprefix(b"data: "))
+    return told
+
+
+async def until_quiet(stream: Any) -> dict[str, Any]:
+    """The rows as they are once nothing changes any more, by id."""
+    rows: dict[str, Any] = {}
+    quiet = 0
+    while quiet < 10 or not all(row["bid"] for row in rows.values()):
+        told = (await news(stream)).get("rows", [])
+        rows |= {row["id"]: row for row in told}
+        quiet = 0 if told else quiet + 1
+    return rows
+
+
+def test_everything_is_told_at_first_and_then_what_has_changed(tmp_path: Path) -> None:
+    with Simulator(seed=7, speed=0, rate_limits=False) as simulator:
+        urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
+
+        async def steps(watch: Watch) -> None:
+            stream = watch.told()
+            first = await news(stream)
+            assert len(first["rows"]) == 9
+            assert {line["exchange"] for line in first["lines"]} == {"coinbase", "binance", "kraken"}
+            before = await until_quiet(stream)
+            simulator.advance(1)
+            after = await until_quiet(stream)
+            assert after
+            assert all(row != before[name] for name, row in after.items())
+            other = watch.told()  # a second browser is told everything, and the same
+            assert {row["id"]: row for row in (await news(other))["rows"]} == before | after
+            await stream.aclose()
+            await other.aclose()
+
+        watched(urls, tmp_path, steps)
+
+
+def test_an_engine_that_cannot_start_says_why_and_may_be_tried_again(tmp_path: Path) -> None:
+    wrong = {"SCHEMAHUB_MAPPINGS": str(tmp_path / "nowhere")}
+
+    async def steps(watch: Watch) -> None:
+        for _ in range(2):
+            told = [json.loads(event.removeprefix(b"data: ")) async for event in watch.told()]
+            assert len(told) == 1
+            assert "nowhere" in told[0]["problem"]
+
+    watched(wrong, tmp_path, steps)
