@@ -29,7 +29,7 @@ EXTRAS = {
     # Lineage of every run for Marquez, DataHub, OpenMetadata and others.
     "lineage": ["openlineage-python==1.54.0"],
     # The web pages of `schemahub ui`.
-    "ui": ["nicegui==3.18.0"],
+    "ui": ["Jinja2==3.1.6", "nicegui==3.18.0"],
     "dev": [
         "awsgluedataplanepython==5.1.0",
         "axe-playwright-python==0.1.8",
@@ -37,6 +37,7 @@ EXTRAS = {
         "chispa==0.12.0",
         "coverage==7.17.3",
         "hypothesis==6.170.15",
+        "Jinja2==3.1.6",
         "jsonschema==4.26.0",
         "moto[glue,s3,server]==5.2.5",
         "mypy==2.4.1",

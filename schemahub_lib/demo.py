@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.query import query
 from schemahub_lib.render import show_rows
 from schemahub_lib.simulator import Simulator
@@ -79,7 +80,8 @@ def pages() -> int:
     console = Console(highlight=False, soft_wrap=True)
     with _exchanges(console, "burst-just-now", 2 * TRADE_RATE) as environment:
         code = _schemahub(console, environment, "The last 45 minutes of every product", *PIPELINE)
-        code = code or _schemahub(console, environment, "Bursts of volatility in them", "events", "find")
+        code = code or _schemahub(console, environment, "Their order books", "run", "ingest", *EXCHANGES, "--books")
+        code = code or _schemahub(console, environment, "Bursts of volatility in the trades", "events", "find")
         return code or _schemahub(console, environment, "The pages, until Ctrl-C: open this address", "ui")
 
 

