@@ -45,7 +45,7 @@ $(VENV)/.infra: infra/requirements.txt | $(BIN)/python
 	$(VENV)/infra/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: demo demo-ui dev test test-aws quick check infra coverage bench soak package wheels lock provider-schema clean
+.PHONY: demo demo-ui dev test test-aws quick check infra screenshots coverage bench soak package wheels lock provider-schema clean
 demo: $(VENV)/.core ## the whole pipeline on simulated exchanges, in a minute (the first time, two more for what it installs)
 	@$(MAKE) --no-print-directory $(VENV)/.jars
 	@$(BIN)/python -m schemahub_lib.demo
@@ -79,6 +79,9 @@ check: dev infra ## lint, formatting, types, infra/ and the quick tests
 
 infra: $(VENV)/.infra ## checkov on infra/: Terraform and the Dockerfile
 	$(VENV)/infra/bin/checkov -d infra --quiet --compact --skip-download
+
+screenshots: dev ## docs/images, anew, of what demo-ui shows
+	$(BIN)/python -m tests.ui.screenshots
 
 coverage: dev ## line and branch coverage, as HTML in htmlcov/
 	$(BIN)/coverage erase

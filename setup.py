@@ -71,6 +71,7 @@ setup(
         "schemahub_lib": ["py.typed"],
         "schemahub_lib.cost": ["*.yaml"],
         "schemahub_lib.mappings": ["*.yaml", "*.json"],
+        "schemahub_lib.operations": ["sql/*", "static/*"],
         "schemahub_lib.scaffold": ["*.txt"],
         "schemahub_lib.tables": ["*.properties"],
         "schemahub_lib.ui": ["static/*"],

@@ -112,7 +112,7 @@ def test_without_any_books_it_says_how_to_take_some(watched: Watched, tmp_path: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [(1280, 800), (360, 740)])
-def test_it_can_be_read_by_all(chromium: Browser, address: str, scheme: str, size: tuple[int, int]) -> None:
+def test_it_fits_and_is_accessible(chromium: Browser, address: str, scheme: str, size: tuple[int, int]) -> None:
     with opened(chromium, size, scheme) as found:
         found.page.goto(address)
         assert table(found.page)
