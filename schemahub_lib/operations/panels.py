@@ -14,14 +14,15 @@ from typing import Any
 from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.operations.charts import Draw, Rows, bars, heat_map, lines, stacked_bars, stacks
 from schemahub_lib.operations.finish import maintenance_due, monthly_bill
+from schemahub_lib.pipeline.maintain import our_tables
 from schemahub_lib.pipeline.usage import USAGE
-from schemahub_lib.schemas import LEDGERS, TARGETS
+from schemahub_lib.schemas import LEDGERS
 from schemahub_lib.tables.lake import Lake
 
 RUN = "schemahub run pipeline"
 RAW = tuple(raw_tables())
-TRADES = (*RAW, *TARGETS)
-ALL = (*TRADES, *(ledger.name for ledger in LEDGERS))
+ALL = tuple(our_tables())
+GROWING = tuple(name for name in ALL if name not in {ledger.name for ledger in LEDGERS})
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ PANELS = (
     Panel(
         "growth",
         "Size over time",
-        "Megabytes of each table of trades, as far back as snapshots are kept.",
+        "Megabytes of each table of trades or books, as far back as snapshots are kept.",
         f"There are no tables with rows yet: {RUN}",
         lines("time", "size_mb", "name", "MB"),
-        TRADES,
+        GROWING,
     ),
     Panel(
         "outcomes",

@@ -80,8 +80,13 @@ def maintain(
     return done
 
 
+def our_tables() -> list[str]:
+    """The names of all tables that SchemaHub makes: raw, books, unified, ledgers."""
+    return [*raw_tables(), *book_tables(), *TARGETS, *(ledger.name for ledger in LEDGERS)]
+
+
 def _tables(lake: Lake, names: Sequence[str]) -> list[str]:
-    ours = [*raw_tables(), *book_tables(), *TARGETS, *(ledger.name for ledger in LEDGERS)]
+    ours = our_tables()
     present = lake.table_names()
     for name in names:
         if name not in ours:

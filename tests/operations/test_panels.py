@@ -12,10 +12,11 @@ from schemahub_lib.config import Settings
 from schemahub_lib.cost.estimate import estimate
 from schemahub_lib.cost.jobs import read_jobs
 from schemahub_lib.cost.workload import Workload
-from schemahub_lib.exchanges import EXCHANGES, raw_tables
+from schemahub_lib.exchanges import EXCHANGES, book_tables, raw_tables
 from schemahub_lib.operations.look import LIMITS, Look, look, look_at_all
 from schemahub_lib.operations.panels import PANELS, Panel
 from schemahub_lib.operations.statements import statement
+from schemahub_lib.pipeline.maintain import our_tables
 from schemahub_lib.pipeline.query import Limits
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
@@ -67,12 +68,18 @@ def test_volume_is_what_runs_brought_added_up(seen: Watched) -> None:
     assert told[-1]["trades"] == sum(report.rows for report in seen.reports) == len(rows(seen.lake, RAW))
 
 
-def test_a_rollback_of_raw_takes_volume_away(lake: Lake) -> None:
+def test_volume_is_of_trades_less_those_rolled_back(lake: Lake) -> None:
     for hour, (job, source, count) in enumerate(
-        [("ingest", "okx", 100), ("rollback", "raw_okx_trades", -40), ("unify", "trades_unified", 60)]
+        [
+            ("ingest", "okx", 100),
+            ("rollback", "raw_okx_trades", -40),
+            ("unify", "trades_unified", 60),
+            ("ingest", "raw_okx_books", 8),
+            ("record", "okx", 5),
+        ]
     ):
         record(lake, [Report(str(hour), job, source, started_at=START + timedelta(hours=hour), rows=count)])
-    assert [(row["exchange"], row["trades"]) for row in ask(lake, "volume")] == [("okx", 100), ("okx", 60)]
+    assert [(row["exchange"], row["trades"]) for row in ask(lake, "volume")] == [("okx", 100), ("okx", 60), ("okx", 65)]
 
 
 def test_trades_are_counted_by_exchange_and_product(tmp_path: Path) -> None:
@@ -240,7 +247,7 @@ def test_an_empty_lake_says_what_to_run_and_stays_empty(panel: Panel, lake: Lake
 
 
 def test_tables_without_rows_are_as_good_as_none(lake: Lake) -> None:
-    for table in (*raw_tables().values(), TRADES_UNIFIED, *LEDGERS):
+    for table in (*raw_tables().values(), *book_tables().values(), TRADES_UNIFIED, *LEDGERS):
         lake.ensure(table)
     assert [(found.panel.id, found.rows, found.error) for found in look_at_all(lake)] == [
         (panel.id, [], None) for panel in PANELS
@@ -257,7 +264,7 @@ def test_a_statement_is_one_select_over_tables_of_the_catalog(panel: Panel, dial
     assert not list(tree.find_all(exp.Placeholder, exp.Parameter))
     common = {cte.alias for cte in tree.find_all(exp.CTE)}
     asked = {table.name.partition("$")[0] for table in tree.find_all(exp.Table)} - common
-    assert asked <= {*raw_tables(), TRADES_UNIFIED.name, *(ledger.name for ledger in LEDGERS)}
+    assert asked <= set(our_tables())
     assert not [node for node in tree.find_all(exp.Identifier, exp.Literal) if node.name.startswith("each_")]
 
 

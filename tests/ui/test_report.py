@@ -80,3 +80,15 @@ def test_on_paper_it_is_dark_on_white(chromium: Browser, address: str) -> None:
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         label = page.locator("#volume svg text").first
         assert label.evaluate("node => getComputedStyle(node).fill") == "rgb(0, 0, 0)"
+
+
+def test_charts_tell_utc_wherever_the_reader_is(chromium: Browser, address: str) -> None:
+    told = set()
+    for zone in ("UTC", "Asia/Kolkata"):
+        context = chromium.new_context(timezone_id=zone)
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator("#lag svg text").first).to_be_visible()
+        told.add(page.locator("#lag svg").text_content())
+        context.close()
+    assert len(told) == 1

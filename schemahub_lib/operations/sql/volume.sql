@@ -9,7 +9,9 @@ gains AS (
     sum(rows) AS gained
   FROM schemahub_runs
   CROSS JOIN span
-  WHERE job IN ('ingest', 'backfill', 'load') OR (job = 'rollback' AND source LIKE 'raw%')
+  WHERE
+    (job IN ('ingest', 'record', 'backfill', 'load') AND source NOT LIKE 'raw%books')
+    OR (job = 'rollback' AND source LIKE 'raw%trades')
   GROUP BY 1, 2
 )
 SELECT time, exchange, sum(gained) OVER (PARTITION BY exchange ORDER BY time) AS trades
