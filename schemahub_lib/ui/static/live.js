@@ -89,10 +89,10 @@ export default {
       return {
         theme: AgGrid.themeQuartz.withPart(AgGrid.colorSchemeVariable).withParams({ spacing: 5, fontFamily: "inherit", backgroundColor: "var(--ground)", foregroundColor: "var(--ink)", headerBackgroundColor: "var(--soft)" }),
         columnDefs: [
-          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0 }),
+          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0, tooltipField: "symbol" }),
           column("venue", "venue", { minWidth: 104, sort: "asc", sortIndex: 1 }),
-          column("bid", "bid", { ...number, minWidth: 104 }),
-          column("ask", "ask", { ...number, minWidth: 104 }),
+          column("bid", "bid", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.bid && `${data.bid_size} at this price` }),
+          column("ask", "ask", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.ask && `${data.ask_size} at this price` }),
           column("last", "last", { ...number, minWidth: 104 }),
           column("size", "size", { ...number, minWidth: 120 }),
           column("side", "side", { minWidth: 76, valueFormatter: ({ value }) => ({ BUY: "▲ buy", SELL: "▼ sell" })[value] ?? "" }),
