@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from schemahub_lib.errors import Interrupted, SchemaHubError, sentence
+from schemahub_lib.errors import Interrupted, RequestRejected, SchemaHubError, sentence
 from schemahub_lib.http.messages import Record
 from schemahub_lib.http.stream import Hangup
 from schemahub_lib.live.board import Board
@@ -158,14 +158,9 @@ class Venue:
                 continue
             why = self._line.words
             try:
-                for symbol, ids in self._ids.items():
-                    quote = await in_thread(partial(self._rest.quote, symbol))
-                    trades = await in_thread(partial(self._rest.newest, symbol, ids.last, self._clock()))
-                    if self._line.live:
-                        break
-                    now = self._clock()
-                    self._board.quoted(self.name, quote, now)
-                    self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+                for symbol in self._ids:
+                    await self._polled(symbol, in_thread)
+                if not self._line.live:
                     self._board.moved(self.name, "polled", why)
             except Interrupted:
                 raise
@@ -173,6 +168,21 @@ class Venue:
                 log.info("%s: not to be reached over REST either: %s", self.name, error)
                 if not self._line.live:
                     self._board.moved(self.name, "down", why or sentence(error))
+
+    async def _polled(self, symbol: str, in_thread: InThread) -> None:
+        """Ask for one market, unless there is a feed again. One that the exchange does not have is passed over."""
+        if self._line.live:
+            return
+        try:
+            quote = await in_thread(partial(self._rest.quote, symbol))
+            trades = await in_thread(partial(self._rest.newest, symbol, self._ids[symbol].last, self._clock()))
+        except RequestRejected as error:
+            self._line.refused[symbol] = error.message
+            return
+        now = self._clock()
+        if quote is not None and not self._line.live:  # what came meanwhile is newer
+            self._board.quoted(self.name, quote, now)
+        self._line.fetched += sum(self._traded(trade, now) for trade in trades)
 
     async def record(self, sleep: Sleep, in_thread: InThread) -> None:
         """Publish the trades in microbatches, for ever."""
