@@ -24,7 +24,7 @@ from schemahub_lib.live.feeds.base import (
     loads,
 )
 
-CHANNELS = ("level2_batch", "matches", "heartbeat", "status")
+CHANNELS = ("level2_batch", "matches", "heartbeat")
 RESTRICTIONS = ("cancel_only", "post_only")  # in which nothing is matched
 
 
@@ -44,7 +44,10 @@ class CoinbaseFeed(Feed):
 
     def opened(self) -> list[str]:
         self._books.clear()
-        return [json.dumps({"type": "subscribe", "product_ids": list(self.markets), "channels": CHANNELS})]
+        return [
+            json.dumps({"type": "subscribe", "product_ids": list(self.markets), "channels": CHANNELS}),
+            json.dumps({"type": "subscribe", "channels": [{"name": "status"}]}),  # of all products there are
+        ]
 
     # {"type":"match","trade_id":1081862675,"maker_order_id":"f07e510f-…","taker_order_id":"e6f50944-…","side":"sell",
     #  "size":"0.00000001","price":"80691.53","product_id":"BTC-USD","sequence":134905860111,
