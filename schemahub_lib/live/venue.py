@@ -51,7 +51,7 @@ class Venue:
         self._rest, self._side, self._recorder, self._clock = rest, side, recorder, clock
         self._ids = {market.symbol: Ids() for market in feed.markets.values()}
         self._gaps: asyncio.Queue[Gap] = asyncio.Queue()
-        self._asked: set[Gap] = set()
+        self._asked: dict[Gap, int] = {}  # and how many trades the board tells as missing by it
 
     def opened(self) -> Sequence[str]:
         self._line.connections += 1
@@ -109,10 +109,10 @@ class Venue:
             self._recorder.add(trade)
         if gap := ids.skipped(before, trade):
             self._line.missed += len(gap)
-            self._ask(gap)
+            self._ask(gap, len(gap))
         return True
 
-    def _ask(self, gap: Gap) -> None:
+    def _ask(self, gap: Gap, told: int = 0) -> None:
         if gap in self._asked or len(self._asked) >= GAPS_MOST:
             return
         if len(gap) > REFILL_MOST:
@@ -122,12 +122,9 @@ class Venue:
                 *(self.name, gap.symbol, len(gap), self.name),
             )
             return
-        self._asked.add(gap)
-        self._missing(gap, len(gap))
+        self._asked[gap] = told
+        self._board.rows[self.name, gap.symbol].missing += told
         self._gaps.put_nowait(gap)
-
-    def _missing(self, gap: Gap, count: int) -> None:
-        self._board.rows[self.name, gap.symbol].missing += count
 
     async def refill(self, sleep: Sleep, in_thread: InThread) -> None:
         """Fetch over REST what the feed leaves out, gap by gap, for ever."""
@@ -147,8 +144,7 @@ class Venue:
                 if self._recorder is not None:
                     self._recorder.settled(gap)
                 break
-            self._asked.discard(gap)
-            self._missing(gap, -len(gap))
+            self._board.rows[self.name, gap.symbol].missing -= self._asked.pop(gap)
 
     async def poll(self, sleep: Sleep, in_thread: InThread) -> None:
         """Ask over REST again and again while there is no feed, for ever."""
@@ -190,4 +186,4 @@ class Venue:
         while True:
             await sleep(RECORD_EVERY)
             for gap in await in_thread(self._recorder.publish):
-                self._ask(gap)
+                self._ask(gap)  # of before the feed was heard, or once more: no doubt about its quotes

@@ -24,7 +24,7 @@ export default {
     <p v-else-if="!shown" class="empty" role="status">Connecting to the exchanges …</p>
     <p v-else-if="unreached" class="problem" role="alert">No feed could be reached: {{ unreached }}</p>
     <div v-show="shown">
-      <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market }}: {{ why }}</span></li></ul>
+      <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market || "a subscription" }}: {{ why }}</span></li></ul>
       <p v-if="recorded != null" class="words" role="status">{{ recorded.toLocaleString("en") }} trades recorded</p>
       <div class="controls" role="group" aria-label="table">
         <button type="button" @click="toggle" :aria-pressed="String(paused)" class="play wide">{{ paused ? "resume" : "pause" }}</button>
