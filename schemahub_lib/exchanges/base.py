@@ -126,13 +126,14 @@ class Exchange(ABC):
         yield from ()
         return high - low + 1
 
-    def book(self, product: str) -> Flow[dict[str, Any]]:
+    def book(self, product: str, depth: int | None = None) -> Flow[dict[str, Any]]:
         """Ask for a product's order book, as it is now: a row of the table of `books`, see `Books.read`.
 
-        Raises UnexpectedResponse.
+        At least `depth` levels of each side, where there are so many; those of `books` by default. Raises
+        UnexpectedResponse.
         """
         assert self.books is not None, f"{self.name} has no order books"
-        response = yield from ask(self.books.request(product, self.books.depth))
+        response = yield from ask(self.books.request(product, depth or self.books.depth))
         try:
             return {self.symbol_column: product, **self.books.read(response.text)}
         except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -140,7 +140,7 @@ class Binance(Exchange):
         books_table(name, symbol_column),
         depth=500,
         request=lambda product, depth: Request(
-            "/api/v3/depth", {"symbol": product, "limit": depth}, weight=25, product=product
+            "/api/v3/depth", {"symbol": product, "limit": depth}, weight=5 if depth <= 100 else 25, product=product
         ),
         fields=(Field("lastUpdateId", "sequence", INTEGER),),
     )

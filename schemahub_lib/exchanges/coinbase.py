@@ -80,7 +80,9 @@ class Coinbase(NewestFirst):
     books = Books(
         books_table(name, symbol_column, "iso8601"),
         depth=500,
-        request=lambda product, depth: Request(_path(product, "book"), {"level": 2}, product=product),
+        request=lambda product, depth: Request(
+            _path(product, "book"), {"level": 1 if depth == 1 else 2}, product=product
+        ),
         fields=(Field("sequence", "sequence", INTEGER), Field("time", "time", ISO8601, optional=True)),
     )
 

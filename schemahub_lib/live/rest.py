@@ -8,7 +8,7 @@ from datetime import datetime
 from schemahub_lib.config import Settings
 from schemahub_lib.errors import UnexpectedResponse
 from schemahub_lib.exchanges.fields import moment
-from schemahub_lib.live.feeds.base import Feed, Quote, Trade, loads
+from schemahub_lib.live.feeds.base import Feed, Quote, Trade, quote
 from schemahub_lib.live.sequence import Gap
 from schemahub_lib.pipeline.clients import open_client
 from schemahub_lib.watermark import Watermark
@@ -27,20 +27,11 @@ class Rest:
     def close(self) -> None:
         self._client.close()
 
-    def quote(self, symbol: str) -> Quote:
-        """The best prices now."""
-        request = self._feed.quote_request(symbol)
-        response = self._client.send(request)
-        try:
-            return self._feed.quoted(symbol, loads(response.text))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            shape = "an order book with a bid and an ask"
-            raise UnexpectedResponse(
-                f"expected {shape}, but the answer begins {response.text[:80]!r}",
-                exchange=self._exchange.name,
-                endpoint=request.path,
-                product=symbol,
-            ) from error
+    def quote(self, symbol: str) -> Quote | None:
+        """The best prices now; None while a side of the book is empty."""
+        book = self._client.ask(self._exchange.book(symbol, depth=1))
+        bids, asks = book["bids"], book["asks"]
+        return quote(symbol, (*bids[0], *asks[0]), book["time"]) if bids and asks else None
 
     def missed(self, gap: Gap) -> list[Trade]:
         """The trades of a gap."""

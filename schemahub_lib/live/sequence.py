@@ -90,8 +90,11 @@ class Tape:
 
     def ready(self, mark: Watermark | None) -> list[Record]:
         """The trades that follow a watermark without a gap, or each other where there is none yet; those up to the
-        watermark are forgotten. Where positions are times the newest are held back, until a later one shows that no
-        other can have theirs."""
+        watermark are forgotten.
+
+        Where positions are times, a time at either end may be that of another trade too, unless the neighbour is apart:
+        the newest are held back until then, and the oldest left out where no watermark says what is before them.
+        """
         if mark is not None and not mark.last_trade_id.isdecimal():
             return []
         last = min(self._waiting, default=0) - 1 if mark is None else int(mark.last_trade_id)
@@ -100,6 +103,6 @@ class Tape:
         while (told := self._waiting.get(last + 1 + len(following))) is not None:
             following.append(told)
         if self._exchange.raw_table.position == "time":
-            apart = (n for n in range(len(following) - 1, 0, -1) if following[n][0] - following[n - 1][0] >= APART)
-            following = following[: next(apart, 0)]
+            apart = [n for n in range(1, len(following)) if following[n][0] - following[n - 1][0] >= APART] or [0]
+            following = following[apart[0] if mark is None else 0 : apart[-1]]
         return [record for _, record in following if record is not None]

@@ -62,7 +62,7 @@ class Live:
         specs = {spec.source: spec for spec in load_mappings(lake.settings.mappings, raw_tables())[TRADES_UNIFIED.name]}
         self._venues: list[Venue] = []
         self._rests: list[Rest] = []
-        self._recorders: list[Recorder] = []
+        self.recorders: list[Recorder] = []
         for name in self.board.lines:
             feed = FEEDS[name]([market for market in markets if market.exchange == name])
             rest = Rest(lake.settings, feed, self._stop)
@@ -71,12 +71,12 @@ class Live:
             side = taker_side(spec, feed.exchange) if spec else lambda record: None
             self._venues.append(Venue(feed, self.board, rest, side, recorder, clock))
             self._rests.append(rest)
-            self._recorders += [recorder] if recorder else []
+            self.recorders += [recorder] if recorder else []
 
     @property
     def recorded(self) -> int | None:
         """How many trades were landed; None where nothing is recorded."""
-        return sum(recorder.report.rows for recorder in self._recorders) if self._recorders else None
+        return sum(recorder.report.rows for recorder in self.recorders) if self.recorders else None
 
     async def run(self) -> None:
         """Until cancelled. What was recorded and is not published yet is published then."""
@@ -95,12 +95,12 @@ class Live:
                     tasks.create_task(listen(venue, url, sleep=self._sleep, draw=self._draw))
                     tasks.create_task(venue.poll(self._sleep, in_thread))
                     tasks.create_task(venue.refill(self._sleep, in_thread))
-                    if self._recorders:
+                    if self.recorders:
                         tasks.create_task(venue.record(self._sleep, in_thread))
         finally:
             self._stop.set()
             try:
-                for recorder in self._recorders:
+                for recorder in self.recorders:
                     await in_thread(recorder.close)
             finally:
                 pool.shutdown(wait=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from schemahub_lib.errors import Interrupted, SchemaHubError, sentence
+from schemahub_lib.errors import Interrupted, RequestRejected, SchemaHubError, sentence
 from schemahub_lib.http.messages import Record
 from schemahub_lib.http.stream import Hangup
 from schemahub_lib.live.board import Board
@@ -51,7 +51,7 @@ class Venue:
         self._rest, self._side, self._recorder, self._clock = rest, side, recorder, clock
         self._ids = {market.symbol: Ids() for market in feed.markets.values()}
         self._gaps: asyncio.Queue[Gap] = asyncio.Queue()
-        self._asked: set[Gap] = set()
+        self._asked: dict[Gap, int] = {}  # and how many trades the board tells as missing by it
 
     def opened(self) -> Sequence[str]:
         self._line.connections += 1
@@ -109,10 +109,10 @@ class Venue:
             self._recorder.add(trade)
         if gap := ids.skipped(before, trade):
             self._line.missed += len(gap)
-            self._ask(gap)
+            self._ask(gap, len(gap))
         return True
 
-    def _ask(self, gap: Gap) -> None:
+    def _ask(self, gap: Gap, told: int = 0) -> None:
         if gap in self._asked or len(self._asked) >= GAPS_MOST:
             return
         if len(gap) > REFILL_MOST:
@@ -122,12 +122,9 @@ class Venue:
                 *(self.name, gap.symbol, len(gap), self.name),
             )
             return
-        self._asked.add(gap)
-        self._missing(gap, len(gap))
+        self._asked[gap] = told
+        self._board.rows[self.name, gap.symbol].missing += told
         self._gaps.put_nowait(gap)
-
-    def _missing(self, gap: Gap, count: int) -> None:
-        self._board.rows[self.name, gap.symbol].missing += count
 
     async def refill(self, sleep: Sleep, in_thread: InThread) -> None:
         """Fetch over REST what the feed leaves out, gap by gap, for ever."""
@@ -147,8 +144,7 @@ class Venue:
                 if self._recorder is not None:
                     self._recorder.settled(gap)
                 break
-            self._asked.discard(gap)
-            self._missing(gap, -len(gap))
+            self._board.rows[self.name, gap.symbol].missing -= self._asked.pop(gap)
 
     async def poll(self, sleep: Sleep, in_thread: InThread) -> None:
         """Ask over REST again and again while there is no feed, for ever."""
@@ -158,14 +154,9 @@ class Venue:
                 continue
             why = self._line.words
             try:
-                for symbol, ids in self._ids.items():
-                    quote = await in_thread(partial(self._rest.quote, symbol))
-                    trades = await in_thread(partial(self._rest.newest, symbol, ids.last, self._clock()))
-                    if self._line.live:
-                        break
-                    now = self._clock()
-                    self._board.quoted(self.name, quote, now)
-                    self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+                for symbol in self._ids:
+                    await self._polled(symbol, in_thread)
+                if not self._line.live:
                     self._board.moved(self.name, "polled", why)
             except Interrupted:
                 raise
@@ -174,10 +165,25 @@ class Venue:
                 if not self._line.live:
                     self._board.moved(self.name, "down", why or sentence(error))
 
+    async def _polled(self, symbol: str, in_thread: InThread) -> None:
+        """Ask for one market, unless there is a feed again. One that the exchange does not have is passed over."""
+        if self._line.live:
+            return
+        try:
+            quote = await in_thread(partial(self._rest.quote, symbol))
+            trades = await in_thread(partial(self._rest.newest, symbol, self._ids[symbol].last, self._clock()))
+        except RequestRejected as error:
+            self._line.refused[symbol] = error.message
+            return
+        now = self._clock()
+        if quote is not None and not self._line.live:  # what came meanwhile is newer
+            self._board.quoted(self.name, quote, now)
+        self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+
     async def record(self, sleep: Sleep, in_thread: InThread) -> None:
         """Publish the trades in microbatches, for ever."""
         assert self._recorder is not None
         while True:
             await sleep(RECORD_EVERY)
             for gap in await in_thread(self._recorder.publish):
-                self._ask(gap)
+                self._ask(gap)  # of before the feed was heard, or once more: no doubt about its quotes

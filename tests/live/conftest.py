@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges.fields import since_epoch
 from schemahub_lib.live.board import Board
 from schemahub_lib.live.feeds.base import Market, Quote, Trade
 from schemahub_lib.live.session import Live
@@ -98,4 +100,4 @@ def engine(lake: Lake, simulator: Simulator, markets: Sequence[Market] = MARKETS
 
 
 def simulator_now(simulator: Simulator) -> int:
-    return simulator._clock.now_ns() // 1000
+    return since_epoch(datetime.fromisoformat(simulator.now))

@@ -78,8 +78,9 @@ def test_each_exchange_is_asked_for_quotes_and_trades_in_its_own_words() -> None
         {
             "type": "subscribe",
             "product_ids": ["BTC-USD"],
-            "channels": ["level2_batch", "matches", "heartbeat", "status"],
-        }
+            "channels": ["level2_batch", "matches", "heartbeat"],
+        },
+        {"type": "subscribe", "channels": [{"name": "status"}]},
     ]
     assert said["binance"] == [{"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker", "btcusdt@trade"], "id": 1}]
     assert [message["params"] for message in said["kraken"]] == [

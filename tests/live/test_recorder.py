@@ -61,7 +61,7 @@ def binance_trades(ids: Iterable[int]) -> list[Trade]:
 
 
 def recorded(live: Live) -> dict[str, int]:
-    return {recorder.report.source: recorder.report.rows for recorder in live._recorders}
+    return {recorder.report.source: recorder.report.rows for recorder in live.recorders}
 
 
 def test_recorded_trades_are_those_that_an_ingest_brings(simulator: Simulator, lake_of: LakeOf, tmp_path: Path) -> None:

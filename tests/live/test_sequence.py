@@ -85,6 +85,13 @@ def test_where_times_count_the_newest_wait_until_a_later_one_shows_that_they_are
     assert numbers(tape.ready(mark(1))) == [2, 3, 4]
 
 
+def test_where_times_count_a_recording_begins_after_a_time_that_others_may_have() -> None:
+    tape = Tape(EXCHANGES["kraken"], "XBTUSD")
+    for number, time in ((1, NOW), (2, NOW), (3, NOW + 50), (4, NOW + 90)):
+        tape.add(trade(number, "XBTUSD", time))
+    assert numbers(tape.ready(None)) == [3]
+
+
 def test_a_stream_of_before_there_were_ids_is_left_to_the_ingest() -> None:
     tape = Tape(EXCHANGES["kraken"], "XBTUSD")
     tape.add(trade(1))

@@ -134,6 +134,23 @@ def test_coinbase_beats_each_second_once_asked_and_hangs_up_on_who_asks_nothing(
     assert (beat["type"], beat["product_id"]) == ("heartbeat", "BTC-USD")
 
 
+def test_coinbase_tells_the_status_of_every_product(market: tuple[Simulator, Get]) -> None:
+    simulator, get = market
+
+    async def listen() -> list[Any]:
+        asked = {"type": "subscribe", "channels": [{"name": "status"}]}
+        async with feed(simulator, "coinbase", "/", asked) as socket:
+            await told(socket, 1)
+            found = await all_told(socket)
+            simulator.advance(5)
+            return [*found, *await told(socket, 1)]
+
+    *first, last = asyncio.run(listen())
+    online = {product["id"] for product in get("coinbase", "/products").json() if product["status"] == "online"}
+    assert {product["id"] for frame in first for product in frame["products"]} == online
+    assert {product["id"]: product["status"] for product in last["products"]} == dict.fromkeys(online, "online")
+
+
 @pytest.mark.parametrize("combined", [False, True])
 def test_binance_trades_are_those_of_its_rest_api(market: tuple[Simulator, Get], combined: bool) -> None:
     simulator, get = market

@@ -16,7 +16,7 @@ from schemahub_lib.exchanges import EXCHANGES, rows
 from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import microseconds
 from schemahub_lib.exchanges.rows import Row
-from schemahub_lib.http.messages import Record, Request, Value
+from schemahub_lib.http.messages import Record, Value
 
 Json = dict[str, Any]  # a message, its numbers as text
 
@@ -124,14 +124,6 @@ class Feed(ABC):
     @abstractmethod
     def read(self, frame: str) -> list[Event]:
         """What a frame tells; nothing of what is not known. Raises ValueError or KeyError for one of another shape."""
-
-    @abstractmethod
-    def quote_request(self, symbol: str) -> Request:
-        """Ask over REST for the best prices, while there is no connection."""
-
-    @abstractmethod
-    def quoted(self, symbol: str, answer: Json) -> Quote:
-        """The best prices in the answer. Raises ValueError, KeyError or IndexError for one of another shape."""
 
     def members(self, told: Json) -> Json:
         """A trade of the feed by the keys that the REST API has for it."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from decimal import ROUND_DOWN, Context, Decimal
 
-from schemahub_lib.http.messages import Request
-from schemahub_lib.live.feeds.base import Answer, Event, Feed, Goodbye, Json, Market, Quote, decimal, loads, quote
+from schemahub_lib.live.feeds.base import Answer, Event, Feed, Goodbye, Json, Market, decimal, loads, quote
 
 _EXACT = Context(prec=100, rounding=ROUND_DOWN)
 _EIGHT = Decimal("0.00000001")
@@ -52,10 +51,3 @@ class BinanceFeed(Feed):
             **{"id": told["t"], "price": told["p"], "qty": told["q"], "time": told["T"]},
             **{"quoteQty": f"{amount:f}", "isBuyerMaker": told["m"]},
         }
-
-    def quote_request(self, symbol: str) -> Request:
-        return Request("/api/v3/depth", {"symbol": symbol, "limit": 5}, weight=5, product=symbol)
-
-    # {"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"]],"asks":[["4.00000200","12.00000000"]]}
-    def quoted(self, symbol: str, answer: Json) -> Quote:
-        return quote(symbol, (*answer["bids"][0], *answer["asks"][0]))

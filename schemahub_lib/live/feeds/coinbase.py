@@ -9,9 +9,7 @@ import json
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from urllib import parse
 
-from schemahub_lib.http.messages import Request
 from schemahub_lib.live.feeds.base import (
     Answer,
     Event,
@@ -24,10 +22,9 @@ from schemahub_lib.live.feeds.base import (
     decimal,
     iso,
     loads,
-    quote,
 )
 
-CHANNELS = ("level2_batch", "matches", "heartbeat", "status")
+CHANNELS = ("level2_batch", "matches", "heartbeat")
 RESTRICTIONS = ("cancel_only", "post_only")  # in which nothing is matched
 
 
@@ -47,7 +44,10 @@ class CoinbaseFeed(Feed):
 
     def opened(self) -> list[str]:
         self._books.clear()
-        return [json.dumps({"type": "subscribe", "product_ids": list(self.markets), "channels": CHANNELS})]
+        return [
+            json.dumps({"type": "subscribe", "product_ids": list(self.markets), "channels": CHANNELS}),
+            json.dumps({"type": "subscribe", "channels": [{"name": "status"}]}),  # of all products there are
+        ]
 
     # {"type":"match","trade_id":1081862675,"maker_order_id":"f07e510f-…","taker_order_id":"e6f50944-…","side":"sell",
     #  "size":"0.00000001","price":"80691.53","product_id":"BTC-USD","sequence":134905860111,
@@ -90,13 +90,6 @@ class CoinbaseFeed(Feed):
         if bid >= ask:
             return [Goodbye(f"the book of {product} crosses itself, so a change of it was missed")]
         return [Quote(product, *best, iso(time) if time else None)]
-
-    def quote_request(self, symbol: str) -> Request:
-        return Request(f"/products/{parse.quote(symbol, safe='')}/book", {"level": 1}, product=symbol)
-
-    # {"bids":[["16990.32","0.00058",1]],"asks":[["16990.33","0.1",2]],"sequence":1,"time":"2022-12-05T18:51:47.9Z"}
-    def quoted(self, symbol: str, answer: Json) -> Quote:
-        return quote(symbol, (*answer["bids"][0][:2], *answer["asks"][0][:2]), answer["time"])
 
 
 def _halted(listed: Json) -> str:

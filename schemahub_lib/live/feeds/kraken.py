@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from schemahub_lib.exchanges import rows
-from schemahub_lib.http.messages import Request
 from schemahub_lib.live.feeds.base import Answer, Event, Feed, Json, Market, Quote, Status, iso, quote
 
 # Version 2 knows Bitcoin and Dogecoin by their common tickers, and only these.
@@ -85,14 +84,6 @@ class KrakenFeed(Feed):
             "side": SIDES.get(told["side"], told["side"]),
             "order_type": ORDERS.get(told["ord_type"], told["ord_type"]),
         }
-
-    def quote_request(self, symbol: str) -> Request:
-        return Request("/0/public/Depth", {"pair": symbol, "count": 1}, scope=symbol, product=symbol)
-
-    # {"error":[],"result":{"XXBTZUSD":{"asks":[["30384.10000","2.059",1688671659]],"bids":[["30297.00000",…]]}}}
-    def quoted(self, symbol: str, answer: Json) -> Quote:
-        (book,) = answer["result"].values()
-        return quote(symbol, (*book["bids"][0][:2], *book["asks"][0][:2]))
 
 
 def _halted(status: Json) -> str:

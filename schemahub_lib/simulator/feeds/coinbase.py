@@ -73,7 +73,7 @@ class CoinbaseFeed(Feed):
                 for product in products or list(self._channels[name]):
                     self._channels[name].pop(product, None)
             else:
-                for product in products:
+                for product in listed if name == "status" else products:  # it is not asked for by product
                     if product not in listed:
                         answers.append(_error("Failed to subscribe", f"{product} is not a valid product"))
                     elif product not in self._channels[name]:

@@ -24,7 +24,7 @@ export default {
     <p v-else-if="!shown" class="empty" role="status">Connecting to the exchanges …</p>
     <p v-else-if="unreached" class="problem" role="alert">No feed could be reached: {{ unreached }}</p>
     <div v-show="shown">
-      <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market }}: {{ why }}</span></li></ul>
+      <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market || "a subscription" }}: {{ why }}</span></li></ul>
       <p v-if="recorded != null" class="words" role="status">{{ recorded.toLocaleString("en") }} trades recorded</p>
       <div class="controls" role="group" aria-label="table">
         <button type="button" @click="toggle" :aria-pressed="String(paused)" class="play wide">{{ paused ? "resume" : "pause" }}</button>
@@ -89,10 +89,10 @@ export default {
       return {
         theme: AgGrid.themeQuartz.withPart(AgGrid.colorSchemeVariable).withParams({ spacing: 5, fontFamily: "inherit", backgroundColor: "var(--ground)", foregroundColor: "var(--ink)", headerBackgroundColor: "var(--soft)" }),
         columnDefs: [
-          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0 }),
+          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0, tooltipField: "symbol" }),
           column("venue", "venue", { minWidth: 104, sort: "asc", sortIndex: 1 }),
-          column("bid", "bid", { ...number, minWidth: 104 }),
-          column("ask", "ask", { ...number, minWidth: 104 }),
+          column("bid", "bid", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.bid && `${data.bid_size} at this price` }),
+          column("ask", "ask", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.ask && `${data.ask_size} at this price` }),
           column("last", "last", { ...number, minWidth: 104 }),
           column("size", "size", { ...number, minWidth: 120 }),
           column("side", "side", { minWidth: 76, valueFormatter: ({ value }) => ({ BUY: "▲ buy", SELL: "▼ sell" })[value] ?? "" }),
