@@ -26,6 +26,8 @@ from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.state import read_state
 from tests.live.conftest import MARKETS, SYMBOLS, engine, run_live, until
 
+pytestmark = pytest.mark.slow  # each hears a feed for a second or more
+
 LakeOf = Callable[[Simulator], Lake]
 SINCE = datetime(2024, 2, 8, 15, 11, tzinfo=UTC)
 

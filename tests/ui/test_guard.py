@@ -15,6 +15,8 @@ import requests
 
 from tests.ui.conftest import served
 
+pytestmark = pytest.mark.slow
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
