@@ -19,6 +19,8 @@ from tests.e2e.conftest import Outcome, assert_one_error
 from tests.e2e.pipelines import NOW, SINCE, TARGET, WAYS, pipeline, rows, settings_for, unified
 from tests.operations.runs import watched
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., Outcome]
 HOSTILE = "<script>alert(1)</script>"
 

@@ -20,6 +20,8 @@ from schemahub_lib.landing.local import LocalStore
 from schemahub_lib.landing.s3 import S3Store
 from schemahub_lib.landing.store import Store
 
+pytestmark = pytest.mark.slow
+
 KEY = "raw/locks/BTC-USD.json"
 WHAT = "backfill of BTC-USD"
 RENEW = 0.5

@@ -19,6 +19,8 @@ from schemahub_lib.simulator.feeds.binance import BinanceFeed as SimulatedFeed
 from schemahub_lib.tables.lake import Lake
 from tests.live.conftest import MARKETS, engine, run_live, until
 
+pytestmark = pytest.mark.slow
+
 LakeOf = Callable[[Simulator], Lake]
 UNKNOWN = Market("coinbase", "BTC-XXX", "BTC", "XXX", ("BTC", "XXX"))
 

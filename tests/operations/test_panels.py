@@ -31,6 +31,8 @@ from tests.e2e.pipelines import rows
 from tests.market_days import publish_trades
 from tests.operations.runs import Watched, watched
 
+pytestmark = pytest.mark.slow
+
 RAW = EXCHANGES["coinbase"].raw_table.name
 PANEL = {panel.id: panel for panel in PANELS}
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -34,6 +34,8 @@ from tests.e2e.pipelines import PRODUCTS, rows, settings_for
 from tests.loopback import Handler, serving
 from tests.shops.shops import Shop
 
+pytestmark = pytest.mark.slow
+
 # A product of each exchange that its market has delisted by then.
 DELISTED = {"coinbase": "MIR-USD", "binance": "MIRUSDT", "kraken": "MIRUSD", "okx": "MIR-USDT"}
 ASKED = {

@@ -17,6 +17,8 @@ from schemahub_lib.simulator.feeds import connection
 from schemahub_lib.simulator.feeds.binance import BinanceFeed
 from tests.simulator.conftest import Get
 
+pytestmark = pytest.mark.slow
+
 NOW = "2024-02-08T15:12:00Z"
 Socket = aiohttp.ClientWebSocketResponse
 
