@@ -4,8 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Files side by side on two cores; each worker has a Spark of its own.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Files side by side, three on two cores: many wait for a server or a process. Each worker has a Spark of its own.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 # Nothing here may depend on how the caller's shell is set up.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -12,7 +12,7 @@ import numpy as np
 from schemahub_lib.analysis.lag import Lag, lag
 from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, Ticks
 from schemahub_lib.errors import UsageError
-from schemahub_lib.pipeline.query import query
+from schemahub_lib.pipeline.query import PAGE, query
 from schemahub_lib.tables.lake import Lake
 
 LONGEST = timedelta(hours=1)
@@ -171,7 +171,7 @@ def replay(
     end = start + length
     parameters = {"start": start, "end": end, "asset": asset, "venues": list(venues), "most": MOST}
     parameters["length"] = int(length / timedelta(microseconds=1))
-    rows = query(lake, _TRADES, as_of, parameters=parameters)
+    rows = query(lake, _TRADES, as_of, parameters=parameters, limits=PAGE)
     names = list(zip(rows["exchange"].to_pylist(), rows["symbol"].to_pylist(), strict=True))
     edges = [0, *(place for place, (one, next_) in enumerate(pairwise(names), 1) if one != next_), len(names)]
     columns = {name: rows[name].to_numpy() for name in ("time", "price", "side", "quantity")}

@@ -34,6 +34,9 @@ class Limits:
     megabytes: int
 
 
+PAGE = Limits(rows=100_000, seconds=30, megabytes=2048)  # of what a page of `schemahub ui` asks
+
+
 def query(
     lake: Lake,
     sql: str,

@@ -1,5 +1,6 @@
 // The depth of several order books on one chart: what is offered up to each price, each venue in its own colour.
 import { echarts } from "nicegui-echart";
+import { palette } from "/schemahub/palette.js";
 
 function age(milliseconds) {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
@@ -47,9 +48,8 @@ export default {
       this.chart.setOption(this.option(range), { notMerge: true });
     },
     option(range) {
-      const style = getComputedStyle(document.body);
-      const [ink, line, soft, venues] = ["--ink", "--line", "--soft", "--venues"].map((name) => style.getPropertyValue(name).trim());
-      this.colours = venues.split(" ");
+      const { ink, line, soft, venues } = palette();
+      this.colours = venues;
       const named = (book) => `${book.exchange} ${book.symbol}`;
       const axis = (more) => ({ type: "value", axisLine: { lineStyle: { color: ink } }, axisLabel: { color: ink, hideOverlap: true }, splitLine: { lineStyle: { color: line } }, nameTextStyle: { color: ink, align: "left" }, ...more });
       const zoom = { filterMode: "none", ...range };

@@ -2,11 +2,10 @@
 // connection a page; while it is paused there is none, so the server tells nobody.
 import * as AgGrid from "nicegui-aggrid";
 import { echarts } from "nicegui-echart";
+import { palette } from "/schemahub/palette.js";
 
 const KEPT = 600; // samples, as the server keeps
 const ALERTS = 100;
-const LIGHT = { text: "#1c2733", faint: "#c9d3dd", venues: ["#0b5cad", "#b3430a", "#6b2fa0", "#00695c", "#8a6d00"] };
-const DARK = { text: "#e6edf3", faint: "#33414f", venues: ["#6cb6ff", "#ff9e64", "#c79bff", "#4dd0b5", "#e5c454"] };
 
 const clock = (micros) => new Date(micros / 1000).toISOString().slice(11, 19);
 const number = { comparator: (a, b) => (a ?? -Infinity) - (b ?? -Infinity), cellClass: "number", headerClass: "number", minWidth: 84 };
@@ -161,7 +160,7 @@ export default {
     },
     theme() {
       const dark = document.body.classList.contains("body--dark");
-      this.colours = dark ? DARK : LIGHT;
+      this.colours = palette();
       this.$refs.grid.setAttribute("data-ag-theme-mode", dark ? "dark" : "light");
       this.draw();
     },
@@ -183,16 +182,16 @@ export default {
     },
     frame(rows) {
       const c = this.colours;
-      const axis = { axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text, hideOverlap: true }, splitLine: { lineStyle: { color: c.faint } } };
+      const axis = { axisLine: { lineStyle: { color: c.ink } }, axisLabel: { color: c.ink, hideOverlap: true }, splitLine: { lineStyle: { color: c.line } } };
       return {
         animation: false,
         useUTC: true,
-        textStyle: { color: c.text },
-        legend: { top: 0, type: "scroll", textStyle: { color: c.text } },
+        textStyle: { color: c.ink },
+        legend: { top: 0, type: "scroll", textStyle: { color: c.ink } },
         grid: { left: 60, right: 16, top: 40, bottom: 28 },
         xAxis: { type: "time", ...axis, splitLine: { show: false } },
         yAxis: { type: "value", scale: true, ...axis },
-        series: rows.map((row, n) => ({ name: `${row.venue} ${row.symbol}`, type: "line", showSymbol: false, silent: true, color: c.venues[n % 5], lineStyle: { width: 1.5 } })),
+        series: rows.map((row, n) => ({ name: `${row.venue} ${row.symbol}`, type: "line", showSymbol: false, silent: true, color: c.venues[n % c.venues.length], lineStyle: { width: 1.5 } })),
       };
     },
   },

@@ -1,10 +1,9 @@
 // Plays a window of trades. The chart is drawn once, whole; a frame at a time t is the chart with a curtain over what
 // is later than t, and what was last known by then in numbers. So the same window has the same frames, at any speed.
 import { echarts } from "nicegui-echart";
+import { palette } from "/schemahub/palette.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50];
-const LIGHT = { text: "#1c2733", faint: "#c9d3dd", venues: ["#0b5cad", "#b3430a", "#6b2fa0", "#00695c", "#8a6d00"], buy: "#00796b", sell: "#c62828", apart: "#5b6b7b" };
-const DARK = { text: "#e6edf3", faint: "#33414f", venues: ["#6cb6ff", "#ff9e64", "#c79bff", "#4dd0b5", "#e5c454"], buy: "#4dd0b5", sell: "#ff8a80", apart: "#9fb0c0" };
 
 const two = (n) => String(n).padStart(2, "0");
 
@@ -56,12 +55,12 @@ export default {
       </div>
       <div class="list" tabindex="0" role="region" aria-label="last trades"><table class="venues">
         <thead><tr><th>venue</th><th>market</th><th>last price</th><th>quantity</th><th>side</th><th>traded at</th><th>above the mean, bps</th></tr></thead>
-        <tbody ref="rows"><tr v-for="(venue, n) in named"><th scope="row"><span class="dot" :style="{ background: colours.venues[n % 5] }"></span>{{ venue.exchange }}</th><td>{{ venue.symbol }}</td><td class="number"></td><td class="number"></td><td></td><td class="number"></td><td class="number"></td></tr></tbody>
+        <tbody ref="rows"><tr v-for="(venue, n) in named"><th scope="row"><span class="dot" :style="{ background: colours.venues[n % colours.venues.length] }"></span>{{ venue.exchange }}</th><td>{{ venue.symbol }}</td><td class="number"></td><td class="number"></td><td></td><td class="number"></td><td class="number"></td></tr></tbody>
       </table></div>
       <p class="apart">Apart, of middle prices: <b ref="apart"></b></p>
     </div>
   </section>`,
-  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: false, colours: LIGHT }),
+  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: false, colours: { venues: [] } }),
   mounted() {
     // Not among Vue's data: it would watch each of the numbers.
     this.at = 0;
@@ -69,7 +68,7 @@ export default {
     document.addEventListener("keydown", this.onKey);
     this.resized = new ResizeObserver(() => this.chart && (this.chart.resize(), this.frame()));
     this.resized.observe(this.$refs.chart);
-    this.themed = new MutationObserver(() => this.window && this.theme() !== this.colours && this.draw());
+    this.themed = new MutationObserver(() => this.window && this.draw());
     this.themed.observe(document.body, { attributeFilter: ["class"] });
     if (this.choice) this.load();
   },
@@ -131,11 +130,8 @@ export default {
       const count = `${trades.toLocaleString("en")} trades at ${venues.length} ${venues.length == 1 ? "venue" : "venues"}`;
       return `${span}: ${count}${thinned ? `, of which ${drawn} are drawn (first, last, lowest and highest of each moment)` : ""}.`;
     },
-    theme() {
-      return document.body.classList.contains("body--dark") ? DARK : LIGHT;
-    },
     draw() {
-      this.colours = this.theme();
+      this.colours = palette();
       this.chart ??= echarts.init(this.$refs.chart);
       this.chart.setOption(this.option(), { notMerge: true });
       this.frame();
@@ -144,14 +140,14 @@ export default {
       const { venues, apart, start, length } = this.window;
       const c = this.colours;
       const most = Math.sqrt(venues.reduce((top, venue) => venue.quantity.reduce((a, b) => (a > b ? a : b), top), 0));
-      const axis = (grid, more) => ({ gridIndex: grid, axisLine: { lineStyle: { color: c.text } }, axisLabel: { color: c.text }, splitLine: { lineStyle: { color: c.faint } }, nameTextStyle: { color: c.text, align: "left" }, ...more });
-      const time = (grid, shown) => axis(grid, { type: "value", min: 0, max: length, splitLine: { show: false }, axisLabel: { show: shown, color: c.text, hideOverlap: true, formatter: (t) => utc(start + t, length < 4e6 ? 3 : length < 6e7 ? 1 : 0) } });
+      const axis = (grid, more) => ({ gridIndex: grid, axisLine: { lineStyle: { color: c.ink } }, axisLabel: { color: c.ink }, splitLine: { lineStyle: { color: c.line } }, nameTextStyle: { color: c.ink, align: "left" }, ...more });
+      const time = (grid, shown) => axis(grid, { type: "value", min: 0, max: length, splitLine: { show: false }, axisLabel: { show: shown, color: c.ink, hideOverlap: true, formatter: (t) => utc(start + t, length < 4e6 ? 3 : length < 6e7 ? 1 : 0) } });
       // A price holds until the next trade, or the window's end.
       const held = (times, values = []) => [...times.map((t, i) => [t, values[i]]), [length, values.at(-1)]];
       const line = (name, colour, grid, data, more) => ({ name, type: "line", step: "end", showSymbol: false, silent: true, color: colour, xAxisIndex: grid, yAxisIndex: grid, data, ...more });
       const series = [];
       venues.forEach((venue, n) => {
-        const colour = c.venues[n % 5];
+        const colour = c.venues[n % c.venues.length];
         series.push(line(venue.exchange, colour, 0, held(venue.time, venue.price), { lineStyle: { width: 1.5 }, z: 3 }));
         for (const [side, symbol, rotate] of [[1, "triangle", 0], [-1, "triangle", 180], [0, "circle", 0]]) {
           const data = [];
@@ -164,8 +160,8 @@ export default {
       series.push(line("apart", c.apart, 1, held(apart.time, apart.bps), { areaStyle: { opacity: 0.2 }, lineStyle: { width: 1 } }));
       return {
         animation: false,
-        textStyle: { color: c.text },
-        legend: { top: 0, textStyle: { color: c.text }, data: [...venues.map((venue) => venue.exchange), "apart"] },
+        textStyle: { color: c.ink },
+        legend: { top: 0, textStyle: { color: c.ink }, data: [...venues.map((venue) => venue.exchange), "apart"] },
         grid: [{ left: 70, right: 16, top: 44, height: "50%" }, { left: 70, right: 16, top: "70%", bottom: 28 }],
         xAxis: [time(0, false), time(1, true)],
         yAxis: [axis(0, { type: "value", scale: true, name: "price" }), axis(1, { type: "value", name: "basis points: above the mean, and apart" })],
@@ -259,7 +255,7 @@ export default {
       const from = 2 * this.chart.convertToPixel({ xAxisIndex: 0 }, this.at);
       brush.fillStyle = ground;
       brush.fillRect(from, 80, drawn.width - from, drawn.height - 136);
-      brush.fillStyle = this.colours.text;
+      brush.fillStyle = this.colours.ink;
       brush.font = "24px sans-serif";
       brush.fillText(`${this.window.asset} ${new Date(this.window.start / 1000).toISOString().slice(0, 10)} ${utc(this.window.start + Math.round(this.at))} UTC`, 140, drawn.height - 4);
       drawn.toBlob((blob) => {
