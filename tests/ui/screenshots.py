@@ -33,7 +33,7 @@ def books(page: Page) -> None:
 
 
 def operations(page: Page) -> None:
-    page.locator("canvas").first.wait_for()
+    page.locator(".panel-chart svg").first.wait_for()
     page.wait_for_timeout(10_000)  # two panels at a time
 
 
