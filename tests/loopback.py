@@ -13,6 +13,16 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: what matters is asserted."""
 
 
+class Away(Handler):
+    """An exchange that wants to be asked again in an hour."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.send_header("Retry-After", "3600")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that hang up, as Java's do."""

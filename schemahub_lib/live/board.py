@@ -9,9 +9,9 @@ from decimal import Decimal
 from statistics import median
 from typing import Literal
 
+from schemahub_lib.analysis.ticks import BASIS_POINTS
 from schemahub_lib.live.feeds.base import Market, Quote, Status, Trade
 
-BASIS_POINTS = 10_000
 SECOND = 1_000_000  # microseconds
 HISTORY = 600  # samples of each market that are kept: one a second, the last ten minutes
 # Dollars and tokens that stand for one are compared with each other; a difference includes the token's own price.

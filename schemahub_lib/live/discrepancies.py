@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from schemahub_lib.live.board import BASIS_POINTS, Board, Row, group
+from schemahub_lib.analysis.ticks import BASIS_POINTS
+from schemahub_lib.live.board import Board, Row, group
 
 Reason = Literal["real", "fee-sized", "gap", "stale feed", "halt", "alias"]
 TRADABLE: tuple[Reason, ...] = ("real", "fee-sized")

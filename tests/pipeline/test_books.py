@@ -31,7 +31,7 @@ from schemahub_lib.tables.due import KEEP
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 from tests.e2e.pipelines import PRODUCTS, rows, settings_for
-from tests.loopback import Handler, serving
+from tests.loopback import Away, Handler, serving
 from tests.shops.shops import Shop
 
 pytestmark = pytest.mark.slow
@@ -192,14 +192,6 @@ def test_a_malformed_book_is_not_kept_and_a_crossed_one_is(make_lake: MakeLake) 
     (row,) = rows(lake, table_of("binance"))
     assert (row["symbol"], row["sequence"]) == ("GOODUSDT", 7)
     assert row["bids"][0]["price"] > row["asks"][0]["price"]
-
-
-class Away(Handler):
-    def do_GET(self) -> None:
-        self.send_response(503)
-        self.send_header("Retry-After", "3600")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
 
 def test_an_exchange_that_is_away_fails_alone_and_is_recorded(make_lake: MakeLake, still: Simulator) -> None:

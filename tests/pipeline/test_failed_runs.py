@@ -25,20 +25,10 @@ from schemahub_lib.pipeline.resume import Resumption
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.tables.lake import Lake
 from tests.archives import binance_line, binance_zip
-from tests.loopback import Handler, serving
+from tests.loopback import Away, serving
 
 BINANCE = EXCHANGES["binance"]
 Options = dict[str, Any]
-
-
-class Away(Handler):
-    """An exchange that wants to be asked again in an hour."""
-
-    def do_GET(self) -> None:
-        self.send_response(503)
-        self.send_header("Retry-After", "3600")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
 
 @pytest.fixture

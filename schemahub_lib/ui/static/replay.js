@@ -68,7 +68,7 @@ export default {
     document.addEventListener("keydown", this.onKey);
     this.resized = new ResizeObserver(() => this.chart && (this.chart.resize(), this.frame()));
     this.resized.observe(this.$refs.chart);
-    this.themed = new MutationObserver(() => this.window && this.draw());
+    this.themed = new MutationObserver(() => this.window && palette().ink !== this.colours.ink && this.draw());
     this.themed.observe(document.body, { attributeFilter: ["class"] });
     if (this.choice) this.load();
   },
