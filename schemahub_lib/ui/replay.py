@@ -143,7 +143,7 @@ def _contents(lake: Lake, choice: Choice) -> None:
             ui.button(icon="event", color=None).props('flat dense aria-label="calendar"'),
             ui.menu(),
         ):
-            calendar = ui.date(on_change=lambda chosen: values.update(at=f"{chosen.value}T00:00:00Z"))
+            calendar = ui.date(on_change=lambda day: day.value and values.update(at=f"{day.value}T00:00:00Z"))
             calendar.props('aria-label="day"')
         text("Window", "window", "12s")
         text("Venues", "venues", f"all, or some of {','.join(sorted(EXCHANGES))}")
