@@ -86,6 +86,7 @@ class Guard:
             "open this address with ?token=… at its end: the one that `schemahub ui` was given\n", 401
         )
 
+
 class _Sealed:
     """Sends a response with security headers; the inline scripts of a page are allowed by their hashes."""
 

@@ -98,12 +98,12 @@ def add_page(lake: Lake) -> None:
     """Add the page, and the addresses from which its player fetches."""
 
     @app.get("/replay/ticks")
-    def ticks(request: Request) -> Response:
-        return answer(lambda: _ticks(Choice.of(request.query_params).replay(lake)))
+    async def ticks(request: Request) -> Response:
+        return await answer(request, lambda: _ticks(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/movers")
-    def movers(request: Request) -> Response:
-        return answer(lambda: _movers(Choice.of(request.query_params).replay(lake)))
+    async def movers(request: Request) -> Response:
+        return await answer(request, lambda: _movers(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/trades.csv")
     def trades(request: Request) -> Response:

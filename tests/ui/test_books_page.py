@@ -107,7 +107,7 @@ def test_what_is_not_there_is_said_in_words(watched: Watched, address: str) -> N
     page.goto(f"{address}?asset=nope")
     expect(page.get_by_text("There is no order book of NOPE. To take some: schemahub run ingest")).to_be_visible()
     page.goto(f"{address}?asset=BTC&at={BEFORE}")
-    expect(page.get_by_text(f"There is no order book of BTC fetched by {BEFORE}.")).to_be_visible()
+    expect(page.get_by_text(f"There is no order book of BTC fetched in the 31 days until {BEFORE}.")).to_be_visible()
 
 
 def test_a_time_that_is_none_is_refused_in_words(chromium: Browser, address: str) -> None:

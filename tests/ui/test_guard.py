@@ -109,7 +109,8 @@ def test_the_way_on_from_the_token_is_never_to_another_host(guarded: str) -> Non
 
 def test_the_token_is_given_once_and_leaves_the_address(guarded: str) -> None:
     with requests.Session() as session:
-        first = session.get(f"{guarded}/?asset=BTC&token={quote(TOKEN)}&at=2024-02-08", allow_redirects=False, timeout=30)
+        given = f"{guarded}/?asset=BTC&token={quote(TOKEN)}&at=2024-02-08"
+        first = session.get(given, allow_redirects=False, timeout=30)
         assert (first.status_code, first.headers["Location"]) == (303, "/?asset=BTC&at=2024-02-08")
         cookie = first.headers["Set-Cookie"]
         assert "HttpOnly" in cookie

@@ -50,18 +50,18 @@ export default {
         <input ref="slider" type="range" min="0" :max="length" step="1000" @input="scrub" aria-label="time in the window">
         <output ref="clock" class="clock"></output>
         <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}x</option></select></label>
-        <button type="button" @click="copy">{{ copied ? "copied" : "link" }}</button>
+        <button type="button" @click="copy">{{ copied || "link" }}</button>
         <a class="button" :href="'/replay/trades.csv?' + choice" download>CSV</a>
         <button type="button" @click="picture">PNG</button>
       </div>
       <div class="list" tabindex="0" role="region" aria-label="last trades"><table class="venues">
-        <thead><tr><th>venue</th><th>market</th><th>last price</th><th>quantity</th><th>side</th><th>traded at</th><th>above the mean, bps</th></tr></thead>
+        <thead><tr><th>venue</th><th>market</th><th class="number">last price</th><th class="number">quantity</th><th>side</th><th class="number">traded at</th><th class="number">above the mean, bps</th></tr></thead>
         <tbody ref="rows"><tr v-for="(venue, n) in named"><th scope="row"><span class="dot" :style="{ background: colours.venues[n % colours.venues.length] }"></span>{{ venue.exchange }}</th><td>{{ venue.symbol }}</td><td class="number"></td><td class="number"></td><td></td><td class="number"></td><td class="number"></td></tr></tbody>
       </table></div>
       <p class="apart">Apart, of middle prices: <b ref="apart"></b></p>
     </div>
   </section>`,
-  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: false, colours: { venues: [] } }),
+  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: "", colours: { venues: [] } }),
   mounted() {
     // Not among Vue's data: it would watch each of the numbers.
     this.at = 0;
@@ -250,9 +250,10 @@ export default {
     },
     async copy() {
       this.note();
-      await navigator.clipboard.writeText(location.href);
-      this.copied = true;
-      setTimeout(() => (this.copied = false), 1500);
+      // Over plain HTTP from another machine a browser gives pages no clipboard.
+      this.copied = navigator.clipboard ? "copied" : "it is in the address bar";
+      await navigator.clipboard?.writeText(location.href);
+      setTimeout(() => (this.copied = ""), 1500);
     },
     picture() {
       const ground = getComputedStyle(document.body).backgroundColor;
