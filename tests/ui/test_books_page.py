@@ -118,6 +118,20 @@ def test_a_time_that_is_none_is_refused_in_words(chromium: Browser, address: str
         )
 
 
+def test_files_that_are_gone_are_told_and_read_again_once_they_are_back(
+    chromium: Browser, address: str, lake: Lake, tmp_path: Path
+) -> None:
+    data = Path(lake.settings.warehouse, lake.settings.database, "raw_coinbase_books", "data")
+    moved = data.rename(tmp_path / "data")
+    with opened(chromium) as watched:
+        watched.page.goto(f"{address}?asset=BTC")
+        expect(watched.page.get_by_role("alert")).to_contain_text("FileNotFoundError")
+        moved.rename(data)
+        watched.page.get_by_role("button", name="Show").click()
+        assert "COINBASE" in table(watched.page)
+        expect(watched.page.get_by_role("alert")).not_to_be_visible()
+
+
 def test_without_any_books_it_says_how_to_take_some(watched: Watched, tmp_path: Path) -> None:
     with served("--warehouse", str(tmp_path / "empty")) as found:
         watched.page.goto(f"{found}/books")
