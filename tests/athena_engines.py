@@ -74,15 +74,15 @@ def _named(kind: pa.DataType) -> tuple[str, int, int]:
     return NAMES.get(kind, "array" if pa.types.is_list(kind) else "varchar"), 0, 0
 
 
-def by_trino(url: str, sql: str, parameters: Sequence[str], stopped: Callable[[], bool]) -> Answer:
-    """A Trino, by its REST protocol. Raises ValueError with its own words."""
+def by_trino(url: str, catalog: str, sql: str, parameters: Sequence[str], stopped: Callable[[], bool]) -> Answer:
+    """A Trino at `url`, as EXECUTE … USING, by which Athena takes parameters. Raises ValueError with its own words."""
     if parameters:
         quoted = sql.replace("'", "''")
         sql = f"EXECUTE IMMEDIATE '{quoted}' USING {', '.join(parameters)}"
     # Without the capability it would round times to milliseconds.
     headers = {
         "X-Trino-User": "tests",
-        "X-Trino-Catalog": "lake",
+        "X-Trino-Catalog": catalog,
         "X-Trino-Time-Zone": "UTC",
         "X-Trino-Client-Capabilities": "PARAMETRIC_DATETIME",
     }
@@ -103,6 +103,29 @@ def by_trino(url: str, sql: str, parameters: Sequence[str], stopped: Callable[[]
             urllib.request.urlopen(request, timeout=60).close()
             raise ValueError("stopped")
         time.sleep(0.01)
+
+
+def catalog_of_trino(url: str, aws: str) -> str:
+    """Let a Trino know the tables of Glue and S3 at `aws`; by this name."""
+    key, secret, region = AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"], AWS["AWS_DEFAULT_REGION"]
+    settings = {
+        "iceberg.catalog.type": "glue",
+        "hive.metastore.glue.endpoint-url": aws,
+        "hive.metastore.glue.region": region,
+        "hive.metastore.glue.aws-access-key": key,
+        "hive.metastore.glue.aws-secret-key": secret,
+        "fs.native-s3.enabled": "true",
+        "s3.endpoint": aws,
+        "s3.region": region,
+        "s3.path-style-access": "true",
+        "s3.aws-access-key": key,
+        "s3.aws-secret-key": secret,
+    }
+    listed = ", ".join(f""""{name}" = '{value}'""" for name, value in settings.items())
+    name = f"glue_at_{aws.rpartition(':')[2]}"
+    by_trino(url, name, f"DROP CATALOG IF EXISTS {name}", [], lambda: False)
+    by_trino(url, name, f"CREATE CATALOG {name} USING iceberg WITH ({listed})", [], lambda: False)
+    return name
 
 
 def _of_trino(signature: dict[str, Any]) -> tuple[str, int, int]:

@@ -19,7 +19,7 @@ from uuid import uuid4
 from moto.athena.responses import AthenaResponse
 from moto.s3.models import s3_backends
 
-from tests.athena_engines import Engine, by_duckdb, by_trino
+from tests.athena_engines import Engine, by_duckdb, by_trino, catalog_of_trino
 
 ACCOUNT = "123456789012"  # moto's
 
@@ -60,8 +60,9 @@ class Query:
 def serve_athena(url: str) -> None:
     """Let moto's Athena, served at `url`, run queries."""
     queries: dict[str, Query] = {}
-    trino = os.environ.get("SCHEMAHUB_TRINO")
-    engine: Engine = partial(by_trino, trino) if trino else partial(by_duckdb, url)
+    engine: Engine = partial(by_duckdb, url)
+    if trino := os.environ.get("SCHEMAHUB_TRINO"):
+        engine = partial(by_trino, trino, catalog_of_trino(trino, url))
 
     def start(self: AthenaResponse) -> Any:
         workgroup = self.athena_backend.work_groups.get(self._get_param("WorkGroup"))

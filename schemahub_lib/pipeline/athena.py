@@ -174,7 +174,7 @@ def _check(done: Mapping[str, Any], workgroup: str) -> None:
 
 
 def _file(s3: Any, done: Mapping[str, Any], workgroup: str) -> bytes:
-    location = done["ResultConfiguration"].get("OutputLocation")
+    location = done.get("ResultConfiguration", {}).get("OutputLocation")
     if location is None:
         raise UsageError(f"workgroup {workgroup} keeps results to itself: give it a location in S3 for them")
     place = urlsplit(location)
@@ -199,7 +199,7 @@ def _rows(file: bytes, columns: list[dict[str, Any]]) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
-    values = [_times(found[place], column["Type"]) for place, column in zip(places, columns, strict=True)]
+    values = [_timed(found[place], column["Type"]) for place, column in zip(places, columns, strict=True)]
     return pa.table(values, [column["Name"] for column in columns])
 
 
@@ -211,7 +211,7 @@ def _type(column: Mapping[str, Any]) -> pa.DataType:
     return pa.type_for_alias(_TYPES.get(column["Type"], "string"))
 
 
-def _times(text: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+def _timed(text: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     """Times in Athena's words as times; what is in another zone than UTC stays as it is."""
     import pyarrow as pa
     import pyarrow.compute as pc
