@@ -1,7 +1,7 @@
 """Athena for tests: moto's API of it, with an engine behind that runs what it is asked over the tables of moto's Glue.
 
 The engine is a Trino where SCHEMAHUB_TRINO is its URL (`tests/trino.py` starts one), as Athena is; DuckDB otherwise.
-As its guide says, Athena takes ? in a WHERE clause only, and a parameter is an expression of its SQL: so it is here.
+As Athena's guide has it, a parameter is an expression of SQL, and ? may be in a WHERE clause only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 from moto.athena.responses import AthenaResponse
 from moto.s3.models import s3_backends
 
-from tests.athena_engines import Engine, by_duckdb, by_trino, catalog_of_trino
+from tests.athena_engines import Engine, by_duckdb, by_trino, catalog_of_trino, check
 
 ACCOUNT = "123456789012"  # moto's
 
@@ -36,6 +36,7 @@ class Query:
 
     def run(self, engine: Engine) -> None:
         try:
+            check(self.sql)
             self.columns, rows = engine(self.sql, self.parameters, lambda: self.state != "RUNNING")
             bucket, _, key = self.output.removeprefix("s3://").partition("/")
             lines = [[column["Name"] for column in self.columns], *rows]

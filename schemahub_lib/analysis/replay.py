@@ -30,23 +30,23 @@ WITH trades AS (
 ),
 counted AS (
   SELECT 60000 AS most, count(*) AS number, count(DISTINCT concat(exchange, ' ', symbol)) AS markets,
-         min(time) AS first, max(time) AS last
+         min(time) AS begins, max(time) AS ends
   FROM trades
 ),
 stretched AS (
   SELECT trades.*, number, number > most AS many,
-         floor((time - first) * floor(most / 4e0 / markets) / (last - first + 1)) AS stretch
+         floor((time - begins) * floor(most / 4e0 / markets) / (ends - begins + 1)) AS stretch
   FROM trades CROSS JOIN counted
 ),
 telling AS (
   SELECT exchange, symbol, stretch,
-         min_by(trade_id, ROW(time, trade_id)) AS first, max_by(trade_id, ROW(time, trade_id)) AS last,
+         min_by(trade_id, ROW(time, trade_id)) AS earliest, max_by(trade_id, ROW(time, trade_id)) AS latest,
          min_by(trade_id, ROW(price, trade_id)) AS cheapest, max_by(trade_id, ROW(price, trade_id)) AS dearest
   FROM stretched WHERE many GROUP BY 1, 2, 3
 )
 SELECT exchange, symbol, quote_asset, time, price, quantity, side, number AS of_trades
 FROM stretched LEFT JOIN telling USING (exchange, symbol, stretch)
-WHERE NOT many OR trade_id IN (first, last, cheapest, dearest)
+WHERE NOT many OR trade_id IN (earliest, latest, cheapest, dearest)
 ORDER BY exchange, symbol, time, TRY_CAST(trade_id AS DECIMAL(38, 0)), trade_id
 """
 
