@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Files side by side, three on two cores: many wait for a server or a process. Each worker has a Spark of its own.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Nothing here may depend on how the caller's shell is set up.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -22,6 +22,7 @@ RECORDED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "rec
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "e2e" not in item.path.parts)  # files of minutes first, so that none is left to the end
     for item in items:
         if "spark_jvm" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)

@@ -25,7 +25,7 @@ class Fee:
 FEES = {
     "coinbase": Fee(60, "https://help.coinbase.com/en/exchange/trading-and-funding/exchange-fees"),
     "binance": Fee(10, "https://www.binance.com/en/fee/trading"),
-    "kraken": Fee(40, "https://www.kraken.com/features/fee-schedule"),
+    "kraken": Fee(40, "https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs"),
 }
 
 

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from nicegui import ui
+from nicegui import app, ui
 from nicegui.element import Element
 from starlette.requests import Request
+from starlette.responses import Response
 
 from schemahub_lib.analysis.books import Book, Side, assets, books, compared
 from schemahub_lib.config import parse_time
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui.layout import filled, page
+from schemahub_lib.ui.layout import answer, filled, page
 
-NONE_YET = "No order books yet. To take some: schemahub run ingest coinbase binance kraken --books"
+TAKE_SOME = "To take some: schemahub run ingest coinbase binance kraken --books"
 
 
 class Depth(Element, component="static/books.js"):
-    """The depth of some books on one chart, and what can be said of each in a table."""
+    """The depth of an asset's books on one chart, and what can be said of each in a table: the latest, as they come, or
+    those at a time. The browser fetches them."""
 
-    def __init__(self, found: Sequence[Book]) -> None:
-        super().__init__()
-        self._props["books"] = [_told(book) for book in found]
-        self._props["range"] = compared(found)
+    def show(self, asset: str, at: str) -> None:
+        self._props |= {"asset": asset, "at": at}
+        self.update()
 
 
 def add_page(lake: Lake) -> None:
+    """Add the page, and the address from which depth is fetched."""
+
+    @app.get("/books/depth")
+    def depth(asset: str, at: str = "") -> Response:
+        return answer(lambda: _depth(lake, asset.strip().upper(), at.strip()))
+
     @ui.page("/books")
     def show(request: Request) -> None:
         values = {name: request.query_params.get(name, "").strip() for name in ("asset", "at")}
@@ -40,11 +46,11 @@ def add_page(lake: Lake) -> None:
 def _contents(lake: Lake, values: dict[str, str]) -> None:
     def look() -> None:
         ui.navigate.history.replace(f"/books?{urlencode({name: value for name, value in values.items() if value})}")
-        filled(place, lambda: _read(lake, values["asset"], values["at"]), lambda found: _show(found, values))
+        shown.show(**values)
 
     def choose(known: list[str]) -> None:
         if not known:
-            ui.label(NONE_YET).classes("empty")
+            ui.label(f"No order books yet. {TAKE_SOME}").classes("empty")
             return
         values["asset"] = values["asset"].upper() or known[0]
         options = sorted({*known, values["asset"]})
@@ -57,20 +63,15 @@ def _contents(lake: Lake, values: dict[str, str]) -> None:
         look()
 
     choice = ui.element("div")
-    place = ui.element("div").classes("books")
+    shown = Depth()
     filled(choice, lambda: assets(lake), choose)
 
 
-def _read(lake: Lake, asset: str, at: str) -> list[Book]:
-    return books(lake, asset, parse_time(at) if at else None)
-
-
-def _show(found: Sequence[Book], values: dict[str, str]) -> None:
-    if found:
-        Depth(found)
-    else:
-        when = f" fetched by {values['at']}" if values["at"] else ""
-        ui.label(f"There is no order book of {values['asset']}{when}.").classes("empty")
+def _depth(lake: Lake, asset: str, at: str) -> dict[str, Any]:
+    if found := books(lake, asset, parse_time(at) if at else None):
+        return {"books": [_told(book) for book in found], "range": compared(found)}
+    when = f" fetched by {at}" if at else ""
+    return {"none": f"There is no order book of {asset}{when}. {TAKE_SOME}"}
 
 
 def _told(book: Book) -> dict[str, Any]:

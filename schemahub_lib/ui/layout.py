@@ -1,4 +1,4 @@
-"""What every page has in common: the head with its links, and how what takes time is shown."""
+"""What every page has in common: the head with its links, how what takes time is shown, and what scripts are told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import orjson
 from nicegui import ui
 from nicegui.element import Element
+from starlette.responses import Response
 
 from schemahub_lib.errors import SchemaHubError
 
@@ -67,3 +69,12 @@ def filled(place: Element, what: Callable[[], T], show: Callable[[T], None], rea
     with place:
         ui.label("Reading …").classes("empty").props("role=status")
     ui.timer(0, fill, once=True)
+
+
+def answer(told: Callable[[], Any]) -> Response:
+    """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had."""
+    try:
+        body, status = told(), 200
+    except SchemaHubError as error:
+        body, status = {"error": str(error)}, 400
+    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from nicegui import app, ui
 from nicegui.element import Element
+from nicegui.server import Server
 from starlette.responses import StreamingResponse
 
 from schemahub_lib.errors import sentence
@@ -61,18 +62,21 @@ class Watch:
             self._live.thresholds = self.thresholds
 
     async def told(self) -> AsyncGenerator[bytes, None]:
-        """Server-sent events for one browser: everything at first, then what has changed. Ends with the browser."""
+        """Server-sent events for one browser: everything at first, then what has changed. Ends with the browser, and
+        with the server, which would wait for it."""
         self.start()
-        while self._live is None and not self._problem:
+        while self._live is None and not self._over:
             await asyncio.sleep(EVERY)
-        if self._live is None:
-            yield _event({"problem": self._problem})
-            return
-        view = _View(self._live)
-        while not self._problem:
+        view = _View(self._live) if self._live is not None else None
+        while view is not None and not self._over:
             yield _event(view.changes())
             await asyncio.sleep(EVERY)
-        yield _event({"problem": self._problem})
+        if self._problem:
+            yield _event({"problem": self._problem})
+
+    @property
+    def _over(self) -> bool:
+        return bool(self._problem) or Server.instance.should_exit
 
     async def _run(self) -> None:
         try:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-import orjson
 from nicegui import app, ui
 from nicegui.element import Element
 from starlette.requests import Request
@@ -28,7 +27,7 @@ from schemahub_lib.pipeline.publishes import publishes
 from schemahub_lib.pipeline.query import DIALECT, PAGE, query
 from schemahub_lib.schemas import EVENTS, PRODUCTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui.layout import filled, page
+from schemahub_lib.ui.layout import answer, filled, page
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +99,11 @@ def add_page(lake: Lake) -> None:
 
     @app.get("/replay/ticks")
     def ticks(request: Request) -> Response:
-        return _answer(lake, request, _ticks)
+        return answer(lambda: _ticks(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/movers")
     def movers(request: Request) -> Response:
-        return _answer(lake, request, lambda shown: {"told": sentences(shown, shown.movers())})
+        return answer(lambda: _movers(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/trades.csv")
     def trades(request: Request) -> Response:
@@ -194,14 +193,6 @@ def _show_events(events: list[dict[str, Any]], values: dict[str, str], play: Cal
     Bursts(events).on("chosen", lambda event: chosen(int(event.args)))
 
 
-def _answer(lake: Lake, request: Request, told: Any) -> Response:
-    try:
-        body = told(Choice.of(request.query_params).replay(lake))
-    except SchemaHubError as error:
-        return Response(orjson.dumps({"error": str(error)}), 400, media_type="application/json")
-    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
-
-
 def _ticks(shown: Replay) -> dict[str, Any]:
     """`start` is in microseconds since 1970, times in those since `start`; sides are +1 bought, -1 sold, 0 not told."""
     start = int(shown.start.timestamp() * 1e6)
@@ -231,6 +222,10 @@ def _ticks(shown: Replay) -> dict[str, Any]:
             "above_mean": [_or_none(row) for row in apart.above_mean.round(3)],
         },
     }
+
+
+def _movers(shown: Replay) -> dict[str, Any]:
+    return {"told": sentences(shown, shown.movers())}
 
 
 def _or_none(values: F64) -> list[float | None]:

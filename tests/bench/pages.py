@@ -1,4 +1,4 @@
-"""The Replay page in Chromium: on 21 million rows of three venues, and with 20,000 trades in one window."""
+"""The Replay page in Chromium: on 21 million rows of three venues, and with 20,000 or 10 million trades in a window."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlencode
 
+import numpy as np
+import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
+from schemahub_lib.config import Settings
 from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
 from schemahub_lib.simulator.market import SECOND
+from schemahub_lib.tables.lake import Lake
+from schemahub_lib.tables.types import arrow_schema
 from tests.analysis.market import BURST, lake_with
 from tests.bench.unified_tables import A_DAY, day, new_lake, trades_sql
 from tests.ui.conftest import launched, opened, served
 
 DAYS = 7
 WINDOWS = 50
+BUSY = 10_000_000  # trades in an hour
 VENUES = ("COINBASE", "BINANCE", "KRAKEN")
 _FIRST_FRAME = """(expected) => new Promise((done) => {
     const started = performance.now();
@@ -77,6 +83,15 @@ def pages() -> None:
                 f"{1000 * len(idle) / sum(idle):.1f}), 99 % within {quantiles(spent, n=100)[-1]:.0f} ms, the longest "
                 f"{max(spent):.0f} ms"
             )
+        _fill_an_hour(f"{folder}/busy", begun)
+        with served("--warehouse", f"{folder}/busy") as address, opened(chromium) as watched:
+            page = watched.page
+            started = time.perf_counter()
+            page.goto(f"{address}/?{urlencode({'asset': 'BTC', 'at': begun.isoformat(), 'window': '1h'})}")
+            page.get_by_role("button", name="pause").wait_for()
+            print(
+                f"  {page.locator('.words').inner_text()}\n  from the address on: {time.perf_counter() - started:.1f} s"
+            )
 
 
 def _fill(folder: str) -> None:
@@ -87,6 +102,27 @@ def _fill(folder: str) -> None:
     event = {"asset": "S0", "volatility": 1.0, "usual": 1.0, "ratio": 9.0, "move": 1.0, "trades": 1, "venues": "KRAKEN"}
     times = [day(0)[0] + timedelta(minutes=number) for number in range(10_000)]
     lake.append(EVENTS, [event | dict.fromkeys(("starts_at", "ends_at", "peak_at", "found_at"), at) for at in times])
+    lake.close()
+
+
+def _fill_an_hour(folder: str, start: datetime) -> None:
+    """Ten million trades of BTC at three venues, whose price walks at random."""
+    lake = Lake(Settings.load(warehouse=folder, environment={}))
+    table = lake.ensure(TRADES_UNIFIED)
+    draw = np.random.default_rng(1)
+    for venue, count in zip(VENUES, (BUSY * 3 // 10, BUSY * 6 // 10, BUSY // 10), strict=True):
+        time_us = np.sort(draw.integers(0, 3_600_000_000, count)) + int(start.timestamp() * 1e6)
+        same = {"exchange": venue, "symbol": "BTC-USD", "canonical_symbol": "BTC-USD"}
+        same |= {"base_asset": "BTC", "quote_asset": "USD"}
+        columns = {name: pa.repeat(value, count) for name, value in same.items()}
+        columns |= dict.fromkeys(("trade_ts", "ingest_ts"), pa.array(time_us, pa.timestamp("us", "UTC")))
+        columns |= {
+            "trade_id": pa.array(np.arange(count)).cast(pa.string()),
+            "side": pa.array(["BUY", "SELL"]).take(pa.array(draw.integers(0, 2, count))),
+            "price": pa.array(45_000 + np.cumsum(draw.normal(0, 0.05, count)).round(2)),
+            "quantity": pa.array(draw.exponential(0.01, count).round(6)),
+        }
+        table.append(pa.table(columns, schema=arrow_schema(TRADES_UNIFIED)))
     lake.close()
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ DEAD = "http://127.0.0.1:9"  # nothing listens there
 def patience(seconds: float) -> Iterator[None]:
     """Ingests give up on a request after this long, and not after the usual two minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clients, "HttpClient", partial(HttpClient, deadline=seconds))
+        patch.setattr(clients, "HttpClient", lambda *given, **told: HttpClient(*given, **told | {"deadline": seconds}))
         yield
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
@@ -23,17 +24,21 @@ expect.set_options(timeout=PATIENCE / 2)
 
 @contextmanager
 def served(*arguments: str, **environment: str) -> Iterator[str]:
-    """The address of `schemahub ARGUMENTS… ui --port 0` for the block, and that Ctrl-C ends it."""
+    """The address of `schemahub ARGUMENTS… ui --port 0` for the block, and that Ctrl-C ends it, without a traceback."""
     command = [sys.executable, "-m", "schemahub_lib", *arguments]
     # NiceGUI is another program where it thinks that it is tested.
     variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    with subprocess.Popen(
-        [*command, "ui", "--port", "0"] if "ui" not in arguments else command,
-        env=variables | environment,
-        cwd=Path(__file__).resolve().parents[2],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
+    with (
+        TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [*command, "ui", "--port", "0"] if "ui" not in arguments else command,
+            env=variables | environment,
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        ) as server,
+    ):
         assert server.stdout is not None
         try:
             line = server.stdout.readline()
@@ -43,6 +48,8 @@ def served(*arguments: str, **environment: str) -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGINT)
         assert server.wait(30) == 130
+        said.seek(0)
+        assert "Traceback" not in (words := said.read()), words
 
 
 @pytest.fixture(scope="module")

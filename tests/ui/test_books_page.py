@@ -86,6 +86,15 @@ def test_another_asset_is_chosen_and_the_address_says_so(watched: Watched, addre
     expect(page.get_by_text("ETH-USD")).to_be_visible()
 
 
+def test_a_newer_snapshot_shows_by_itself(watched: Watched, lake: Lake, address: str) -> None:
+    note(lake, EXCHANGES["kraken"], ["ETHUSD"])
+    snapshot(lake, "kraken", "ETHUSD", FETCHED, [(10, 1)], [(11, 1)])
+    watched.page.goto(f"{address}?asset=ETH")
+    expect(watched.page.get_by_role("row", name="KRAKEN ETHUSD 10 11 952.38")).to_be_visible()
+    snapshot(lake, "kraken", "ETHUSD", FETCHED + timedelta(minutes=1), [(10, 1)], [(10.5, 1)])
+    expect(watched.page.get_by_role("row", name="KRAKEN ETHUSD 10 10.5 487.80")).to_be_visible()
+
+
 def test_an_empty_book_has_no_prices_and_a_crossed_one_says_so(watched: Watched, address: str) -> None:
     watched.page.goto(f"{address}?asset=MIR")
     assert table(watched.page)["COINBASE"][:5] == ["MIR-USD", "none", "none", "", "0"]
@@ -96,11 +105,17 @@ def test_an_empty_book_has_no_prices_and_a_crossed_one_says_so(watched: Watched,
 def test_what_is_not_there_is_said_in_words(watched: Watched, address: str) -> None:
     page = watched.page
     page.goto(f"{address}?asset=nope")
-    expect(page.get_by_text("There is no order book of NOPE.")).to_be_visible()
+    expect(page.get_by_text("There is no order book of NOPE. To take some: schemahub run ingest")).to_be_visible()
     page.goto(f"{address}?asset=BTC&at={BEFORE}")
     expect(page.get_by_text(f"There is no order book of BTC fetched by {BEFORE}.")).to_be_visible()
-    page.goto(f"{address}?asset=BTC&at=soon")
-    expect(page.get_by_role("alert")).to_contain_text("soon")
+
+
+def test_a_time_that_is_none_is_refused_in_words(chromium: Browser, address: str) -> None:
+    with opened(chromium) as watched:
+        watched.page.goto(f"{address}?asset=BTC&at=soon")
+        expect(watched.page.get_by_role("alert")).to_have_text(
+            "'soon' is not a time: write 2024-02-08 or 2024-02-08T15:12:04Z"
+        )
 
 
 def test_without_any_books_it_says_how_to_take_some(watched: Watched, tmp_path: Path) -> None:

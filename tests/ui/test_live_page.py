@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from schemahub_lib.config import Settings
+from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.pipeline.products import note
 from schemahub_lib.schemas import RUNS
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
+from tests.analysis.market import snapshot
 from tests.ui.conftest import Watched, keep, opened, served, violations
 
 pytestmark = pytest.mark.slow
@@ -110,6 +114,25 @@ def test_it_filters_and_sorts(watched: Watched, address: str) -> None:
     page.get_by_role("button", name="pause").click()
     bids = [float(bid) for (bid,) in cells(page, "bid")]
     assert bids == sorted(bids)
+
+
+def test_the_order_books_of_the_chosen_asset_are_beside_its_quotes(
+    watched: Watched, simulator: Simulator, tmp_path: Path
+) -> None:
+    lake = Lake(Settings.load(warehouse=str(tmp_path), environment={}))
+    for exchange, symbol in (("coinbase", "ETH-USD"), ("kraken", "ETHUSD")):
+        note(lake, EXCHANGES[exchange], [symbol])
+        snapshot(lake, exchange, symbol, datetime.now(UTC), [(2999, 1), (2998, 2)], [(3001, 1), (3002, 2)])
+    page = watched.page
+    with served("--warehouse", str(tmp_path), **at(simulator)) as address:
+        go(page, address)
+        expect(page.get_by_label("asset of the charts")).to_have_value("BTC in dollars")
+        expect(page.get_by_text("There is no order book of BTC. To take some: schemahub run ingest")).to_be_visible()
+        page.locator(".ag-row [col-id=venue]", has_text="KRAKEN").nth(1).click()
+        expect(page.get_by_label("asset of the charts")).to_have_value("ETH in dollars")
+        expect(page.get_by_role("rowheader", name="COINBASE")).to_be_visible()
+        expect(page.get_by_role("row", name="KRAKEN ETHUSD 2999 3001")).to_be_visible()
+        keep(page, "live-depth")
 
 
 def test_a_feed_that_fails_is_told_and_its_row_is_not_believed(

@@ -2,6 +2,8 @@
 import { echarts } from "nicegui-echart";
 import { palette } from "/schemahub/palette.js";
 
+const EVERY = 10_000; // ms between two looks for newer books
+
 function age(milliseconds) {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) if (seconds >= 2 * size) return `${Math.floor(seconds / size)} ${unit}`;
@@ -9,9 +11,13 @@ function age(milliseconds) {
 }
 
 export default {
-  props: { books: Array, range: Array },
+  props: { asset: String, at: String },
   template: `
-  <section class="depth" aria-label="order books">
+  <section v-show="asset" class="depth" aria-label="order books">
+    <p v-if="problem" class="problem" role="alert">{{ problem }}</p>
+    <p v-else-if="none" class="empty">{{ none }}</p>
+    <p v-else-if="!books.length" class="empty" role="status">Reading the order books …</p>
+    <div v-show="books.length">
     <div ref="chart" class="chart" role="img" aria-label="what is offered up to each price; the table below has the best prices"></div>
     <div class="list" tabindex="0" role="region" aria-label="the books in numbers"><table class="venues">
       <thead><tr><th>venue</th><th>market</th><th>best bid</th><th>best ask</th><th>spread, bps</th><th>levels</th><th>fetched</th><th>age</th></tr></thead>
@@ -22,27 +28,61 @@ export default {
         <td class="number">{{ book.levels }}</td><td class="number">{{ time(book.fetched) }}</td><td class="number">{{ age(now - book.fetched) }}</td>
       </tr></tbody>
     </table></div>
+    </div>
   </section>`,
-  data: () => ({ now: Date.now(), colours: ["inherit"] }),
+  data: () => ({ books: [], none: "", problem: "", now: Date.now(), colours: ["inherit"] }),
+  watch: {
+    asset: "look",
+    at: "look",
+  },
   mounted() {
     this.resized = new ResizeObserver(() => this.chart?.resize());
     this.resized.observe(this.$refs.chart);
     this.themed = new MutationObserver(() => this.draw());
     this.themed.observe(document.body, { attributeFilter: ["class"] });
     this.ticking = setInterval(() => (this.now = Date.now()), 1000);
-    this.draw();
+    this.looking = setInterval(() => this.at || document.hidden || this.fetch(), EVERY);
+    this.look();
   },
   beforeUnmount() {
     this.resized.disconnect();
     this.themed.disconnect();
     clearInterval(this.ticking);
+    clearInterval(this.looking);
+    this.chosen = null;
     this.chart?.dispose();
   },
   methods: {
     age,
     time: (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19).replace("T", " "),
+    look() {
+      this.books = [];
+      this.none = this.problem = "";
+      this.chart?.clear();
+      this.fetch();
+    },
+    async fetch() {
+      if (!this.asset) return;
+      const chosen = (this.chosen = new URLSearchParams({ asset: this.asset, at: this.at ?? "" }).toString());
+      let told;
+      try {
+        told = await (await fetch(`/books/depth?${chosen}`)).json();
+      } catch {
+        told = { error: "The server does not answer: is `schemahub ui` still running?" };
+      }
+      if (chosen !== this.chosen) return; // another was chosen meanwhile
+      this.problem = told.error ?? "";
+      this.none = told.none ?? "";
+      const newer = JSON.stringify(told.books) !== JSON.stringify(this.books);
+      if (told.error || !newer) return; // what was last known is still shown
+      this.range = told.range;
+      this.books = told.books ?? [];
+      await this.$nextTick(); // the chart has a size where it can be seen
+      this.draw();
+    },
     draw() {
-      const zoom = this.chart?.getOption().dataZoom[0];
+      if (!this.books.length) return;
+      const zoom = this.chart?.getOption().dataZoom?.[0];
       this.chart ??= echarts.init(this.$refs.chart);
       const range = zoom ? { start: zoom.start, end: zoom.end } : this.range ? { startValue: this.range[0], endValue: this.range[1] } : {};
       this.chart.setOption(this.option(range), { notMerge: true });

@@ -2,6 +2,7 @@
 // connection a page; while it is paused there is none, so the server tells nobody.
 import * as AgGrid from "nicegui-aggrid";
 import { echarts } from "nicegui-echart";
+import Depth from "/schemahub/books.js";
 import { palette } from "/schemahub/palette.js";
 
 const KEPT = 600; // samples, as the server keeps
@@ -17,6 +18,7 @@ const median = (values) => {
 };
 
 export default {
+  components: { Depth },
   template: `
   <section class="watch" aria-label="live">
     <p v-if="problem" class="problem" role="alert">{{ problem }}</p>
@@ -31,6 +33,11 @@ export default {
         <span class="words" role="status">{{ paused ? "paused at " + time + " UTC" : "" }}</span>
       </div>
       <div ref="grid" class="grid"></div>
+      <div class="controls"><h2>An asset at its venues</h2><label>asset <select v-model="chosen" aria-label="asset of the charts"><option v-for="group in groups">{{ group }}</option></select></label></div>
+      <div class="beside">
+        <section aria-label="the last minutes"><h3>The last minutes: basis points from the middle across venues</h3><div ref="chart" class="chart history" role="img" :aria-label="'how far each venue was from the middle across venues, ' + chosen"></div></section>
+        <section aria-label="depth"><h3>Order books: what is offered up to each price</h3><Depth :asset="chosen.split(' in ')[0]"></Depth></section>
+      </div>
       <h2>Where venues disagree</h2>
       <p v-if="!found.length" class="empty">Nowhere: every pair of venues is less than 1 bps apart.</p>
       <div v-else class="list" tabindex="0" role="region" aria-label="where venues disagree"><table class="found">
@@ -40,9 +47,6 @@ export default {
       <h2>Alerts</h2>
       <p v-if="!alerts.length" class="empty">None yet.</p>
       <div class="alerts" role="log" aria-label="alerts" tabindex="0"><ol><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol></div>
-      <h2>The last minutes: basis points from the middle across venues</h2>
-      <label>asset <select v-model="chosen" aria-label="asset of the chart"><option v-for="group in groups">{{ group }}</option></select></label>
-      <div ref="chart" class="chart history" role="img" :aria-label="'how far each venue was from the middle across venues, ' + chosen"></div>
     </div>
   </section>`,
   data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null }),
@@ -103,6 +107,7 @@ export default {
         ],
         defaultColDef: { wrapHeaderText: true, autoHeaderHeight: true, flex: 1, resizable: true, suppressMovable: true },
         getRowId: ({ data }) => data.id,
+        onRowClicked: ({ data }) => (this.chosen = data.group),
         rowData: [],
         domLayout: "autoHeight",
         animateRows: false,
