@@ -33,20 +33,21 @@ counted AS (
          min(time) AS begins, max(time) AS ends
   FROM trades
 ),
-stretched AS (
-  SELECT trades.*, number, number > most AS many,
-         floor((time - begins) * floor(most / 4e0 / markets) / (ends - begins + 1)) AS stretch
-  FROM trades CROSS JOIN counted
-),
-telling AS (
-  SELECT exchange, symbol, stretch,
+stretches AS (
+  SELECT exchange, symbol,
          min_by(trade_id, ROW(time, trade_id)) AS earliest, max_by(trade_id, ROW(time, trade_id)) AS latest,
          min_by(trade_id, ROW(price, trade_id)) AS cheapest, max_by(trade_id, ROW(price, trade_id)) AS dearest
-  FROM stretched WHERE many GROUP BY 1, 2, 3
+  FROM trades CROSS JOIN counted
+  WHERE number > most
+  GROUP BY exchange, symbol, floor((time - begins) * floor(most / 4e0 / markets) / (ends - begins + 1))
+),
+kept AS (
+  SELECT DISTINCT exchange, symbol, trade_id, TRUE AS tells
+  FROM stretches CROSS JOIN UNNEST(ARRAY[earliest, latest, cheapest, dearest]) AS told (trade_id)
 )
 SELECT exchange, symbol, quote_asset, time, price, quantity, side, number AS of_trades
-FROM stretched LEFT JOIN telling USING (exchange, symbol, stretch)
-WHERE NOT many OR trade_id IN (earliest, latest, cheapest, dearest)
+FROM trades CROSS JOIN counted LEFT JOIN kept USING (exchange, symbol, trade_id)
+WHERE number <= most OR tells
 ORDER BY exchange, symbol, time, TRY_CAST(trade_id AS DECIMAL(38, 0)), trade_id
 """
 
