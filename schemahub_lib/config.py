@@ -22,6 +22,7 @@ class Settings:
 
     `warehouse` is an absolute local path for profile 'local' and an s3:// URI otherwise. `environment` is the
     environment the settings were made from: exchange URLs and keys, AWS endpoints and the REST catalog are read there.
+    `athena_workgroup` is where Athena runs queries; without one DuckDB does, here.
     """
 
     profile: Profile
@@ -29,6 +30,7 @@ class Settings:
     catalog: str = "schemahub"
     database: str = "schemahub"
     mappings: str | None = None
+    athena_workgroup: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -65,6 +67,7 @@ class Settings:
             catalog=env.get("SCHEMAHUB_CATALOG") or "schemahub",
             database=env.get("SCHEMAHUB_DATABASE") or "schemahub",
             mappings=mappings or env.get("SCHEMAHUB_MAPPINGS") or None,
+            athena_workgroup=env.get("SCHEMAHUB_ATHENA_WORKGROUP") or None,
             environment=env,
         )
         for what, name in (("SCHEMAHUB_CATALOG", settings.catalog), ("SCHEMAHUB_DATABASE", settings.database)):
@@ -72,6 +75,11 @@ class Settings:
                 raise UsageError(f"{what}={name!r}: use lower-case letters, digits and '_'")
         if settings.profile == "rest" and not env.get("SCHEMAHUB_REST_URI"):
             raise UsageError("profile 'rest' needs SCHEMAHUB_REST_URI, the address of the Iceberg REST catalog")
+        if settings.athena_workgroup and settings.profile != "glue":
+            raise UsageError(
+                f"SCHEMAHUB_ATHENA_WORKGROUP={settings.athena_workgroup} is for profile 'glue', whose catalog Athena "
+                f"reads: unset it for profile {settings.profile!r}, which DuckDB reads"
+            )
         return settings
 
     def exchange_url(self, exchange: str) -> str | None:

@@ -15,7 +15,7 @@ import botocore.session
 from botocore.validate import ParamValidator
 
 _lock = threading.Lock()
-SERVICES = {"AWSGlue": "glue", "secretsmanager": "secretsmanager"}
+SERVICES = {"AWSGlue": "glue", "AmazonAthena": "athena", "secretsmanager": "secretsmanager"}
 
 
 def refusal(service: str, operation: str, request: dict[str, Any]) -> str:

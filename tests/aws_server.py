@@ -1,7 +1,8 @@
-"""AWS on loopback for tests: moto's S3 and Glue over HTTP, with what moto leaves out.
+"""AWS on loopback for tests: moto's S3, Glue and Athena over HTTP, with what moto leaves out.
 
 Glue refuses an UpdateTable whose VersionId is not the table's present one; Iceberg's commits rest on that. moto ignores
 VersionId, so two committers would overwrite each other and a test of concurrency would prove nothing.
+Athena runs queries (`tests/athena_server.py`).
 An object put with the metadata `days-old` looks as old as it says: a test cannot wait for a file to age.
 Run as a script: prints its URL and serves until it is stopped. What it was asked goes into a file that is its argument,
 a line each (see `tests/aws_calls.py`).
@@ -21,6 +22,7 @@ from moto.s3.models import FakeKey
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from tests.athena_server import serve_athena
 from tests.aws_calls import recording
 
 _commit = threading.Lock()
@@ -53,7 +55,9 @@ def main() -> None:
     if sys.argv[1:]:
         app = recording(app, Path(sys.argv[1]))
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    url = f"http://127.0.0.1:{server.server_port}"
+    serve_athena(url)
+    print(url, flush=True)
     server.serve_forever()
 
 

@@ -7,23 +7,22 @@ are averaged by their share of its trades.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64
+from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, runs
 from schemahub_lib.errors import UsageError
-from schemahub_lib.pipeline.query import query
+from schemahub_lib.pipeline.query import DIALECT, Parameter, query
 from schemahub_lib.schemas import EVENTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.named import existing
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.table import Table as IcebergTable
 
 LONGEST = timedelta(days=31)
@@ -31,20 +30,15 @@ MARGIN = 5  # windows before and after the time looked at
 FEWEST_TRADES = 20  # in a burst's busiest window: a few trades of a sleepy coin are none
 HELD = 0.9  # of a burst's squared returns lie between its start and its end
 
-# An asset's venues, and of each its seconds in order.
+# The seconds with trades of an asset's venues, those of each venue in order.
 _SECONDS = """
-SELECT asset, exchange, symbol, list(second ORDER BY second) AS seconds, list(log_price ORDER BY second) AS log_prices,
-       list(trades ORDER BY second) AS trades
-FROM (
-    SELECT coalesce(base_asset, symbol) AS asset, exchange, symbol,
-           epoch(date_trunc('second', trade_ts))::BIGINT AS second,
-           ln(sum(price * quantity) / sum(quantity)) AS log_price, count(*) AS trades
-    FROM trades_unified
-    WHERE trade_ts >= $start AND trade_ts < $end
-    GROUP BY ALL
-)
-WHERE len($assets) = 0 OR list_contains($assets, asset)
-GROUP BY ALL ORDER BY asset, exchange, symbol
+SELECT coalesce(base_asset, symbol) AS asset, exchange, symbol, CAST(floor(to_unixtime(trade_ts)) AS BIGINT) AS second,
+       ln(sum(price * quantity) / sum(quantity)) AS log_price, count(*) AS trades
+FROM trades_unified
+WHERE trade_ts >= :start AND trade_ts < :end
+  AND (:assets = '' OR contains(split(:assets, ','), coalesce(base_asset, symbol)))
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4
 """
 
 
@@ -107,12 +101,11 @@ def find_events(lake: Lake, search: Search) -> list[Event]:
     start, end = _period(lake, search)
     # What is under way when the time begins began before it, and what begins within it may go on after it.
     around = (start - MARGIN * search.window, end + MARGIN * search.window)
-    parameters = {"start": around[0], "end": around[1], "assets": list(search.assets)}
-    rows = query(lake, _SECONDS, parameters=parameters).to_pylist()
-    found = {
-        asset: [event for event in _bursts(asset, list(listed), *around, search) if start <= event.starts_at < end]
-        for asset, listed in groupby(rows, itemgetter("asset"))
-    }
+    parameters: dict[str, Parameter] = {"start": around[0], "end": around[1], "assets": ",".join(search.assets)}
+    found = {}
+    for rows in runs(query(lake, _SECONDS, parameters=parameters, dialect=DIALECT), "asset"):
+        asset = rows["asset"][0].as_py()
+        found[asset] = [event for event in _bursts(asset, rows, *around, search) if start <= event.starts_at < end]
     for asset in {*found, *(search.assets or _assets_kept(lake))}:
         _keep(lake, asset, found.get(asset, []), start, end)
     return sorted((event for events in found.values() for event in events), key=lambda event: -event.ratio)
@@ -144,12 +137,10 @@ def _newest(table: IcebergTable) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=max(times)) if times else None
 
 
-def _bursts(
-    asset: str, rows: Sequence[Mapping[str, Any]], start: datetime, end: datetime, search: Search
-) -> Iterator[Event]:
+def _bursts(asset: str, rows: pa.Table, start: datetime, end: datetime, search: Search) -> Iterator[Event]:
     length = int((end - start).total_seconds()) + 1
     window = int(search.window.total_seconds())
-    venues = [_venue(row, start, window) for row in rows]
+    venues = [_venue(seconds, start, window) for seconds in runs(rows, "exchange", "symbol")]
     squares, trades = np.zeros(length), np.zeros(length, dtype=np.int64)
     for venue in venues:
         trades[venue.second] += venue.trades
@@ -184,11 +175,11 @@ def _bursts(
         )
 
 
-def _venue(row: Mapping[str, Any], start: datetime, window: int) -> _Venue:
-    second = np.asarray(row["seconds"], dtype=np.int64) - int(start.timestamp())
-    returns = np.diff(np.asarray(row["log_prices"])) * BASIS_POINTS
+def _venue(rows: pa.Table, start: datetime, window: int) -> _Venue:
+    second = rows["second"].to_numpy() - int(start.timestamp())
+    returns = np.diff(rows["log_price"].to_numpy()) * BASIS_POINTS
     returns[np.diff(second) >= window] = 0.0  # what changed over a longer silence did not move within a window
-    return _Venue(row["exchange"], second, returns, np.asarray(row["trades"], dtype=np.int64))
+    return _Venue(rows["exchange"][0].as_py(), second, returns, rows["trades"].to_numpy())
 
 
 def _sums(values: F64 | I64, window: int) -> F64:

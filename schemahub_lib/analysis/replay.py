@@ -5,48 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 
 from schemahub_lib.analysis.lag import Lag, lag
-from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, Ticks
+from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, Ticks, runs
 from schemahub_lib.errors import UsageError
-from schemahub_lib.pipeline.query import PAGE, query
+from schemahub_lib.pipeline.query import DIALECT, PAGE, Parameter, query
 from schemahub_lib.tables.lake import Lake
 
 LONGEST = timedelta(hours=1)
-MOST = 60_000  # trades of a window that are kept one by one
 
-# Of more, those that are first, last, cheapest and dearest in each stretch of time: a line through them looks like one
-# through all. Where several are, it is that with the lowest id, so that the same window is the same replay.
+# Of more trades than are kept one by one (`most`), those that are first, last, cheapest and dearest in each stretch of
+# time: a line through them looks like one through all. Where several are, their ids decide, so that the same window is
+# the same replay.
 _TRADES = """
 WITH trades AS (
-    SELECT exchange, symbol, quote_asset, epoch_us(trade_ts) AS time, price, quantity,
-           (CASE side WHEN 'BUY' THEN 1 WHEN 'SELL' THEN -1 ELSE 0 END)::DOUBLE AS side, trade_id
-    FROM trades_unified
-    WHERE trade_ts >= $start AND trade_ts < $end
-      AND (base_asset = $asset OR base_asset IS NULL AND symbol = $asset)  -- coalesce() would read every symbol
-      AND (len($venues) = 0 OR list_contains($venues, exchange))
+  SELECT exchange, symbol, quote_asset, CAST(round(to_unixtime(trade_ts) * 1e6) AS BIGINT) AS time, price, quantity,
+         CASE side WHEN 'BUY' THEN 1e0 WHEN 'SELL' THEN -1e0 ELSE 0e0 END AS side, trade_id
+  FROM trades_unified
+  WHERE trade_ts >= :start AND trade_ts < :end
+    AND (base_asset = :asset OR base_asset IS NULL AND symbol = :asset)  -- coalesce() would read every symbol
+    AND (:venues = '' OR contains(split(:venues, ','), exchange))
 ),
-counted AS (SELECT count(*) AS number, count(DISTINCT (exchange, symbol)) AS markets FROM trades),
-marked AS (
-    SELECT exchange, symbol, time // (1 + $length // ($most // (4 * markets))) AS stretch,
-           {'at': time, 'id': trade_id, 'trade': trades} AS by_time,
-           {'at': price, 'id': trade_id, 'trade': trades} AS by_price
-    FROM trades, counted WHERE number > $most
+counted AS (
+  SELECT 60000 AS most, count(*) AS number, count(DISTINCT concat(exchange, ' ', symbol)) AS markets,
+         min(time) AS begins, max(time) AS ends
+  FROM trades
+),
+stretches AS (
+  SELECT exchange, symbol,
+         min_by(trade_id, ROW(time, trade_id)) AS earliest, max_by(trade_id, ROW(time, trade_id)) AS latest,
+         min_by(trade_id, ROW(price, trade_id)) AS cheapest, max_by(trade_id, ROW(price, trade_id)) AS dearest
+  FROM trades CROSS JOIN counted
+  WHERE number > most
+  GROUP BY exchange, symbol, floor((time - begins) * floor(most / 4e0 / markets) / (ends - begins + 1))
 ),
 kept AS (
-    SELECT DISTINCT unnest([min(by_time).trade, max(by_time).trade, min(by_price).trade, max(by_price).trade]) AS trade
-    FROM marked GROUP BY exchange, symbol, stretch
+  SELECT DISTINCT exchange, symbol, trade_id, TRUE AS tells
+  FROM stretches CROSS JOIN UNNEST(ARRAY[earliest, latest, cheapest, dearest]) AS told (trade_id)
 )
-SELECT *, (SELECT number FROM counted) AS of_trades
-FROM (
-    SELECT * FROM trades WHERE (SELECT number FROM counted) <= $most
-    UNION ALL
-    SELECT trade.* FROM kept
-)
-ORDER BY exchange, symbol, time, try_cast(trade_id AS HUGEINT), trade_id
+SELECT exchange, symbol, quote_asset, time, price, quantity, side, number AS of_trades
+FROM trades CROSS JOIN counted LEFT JOIN kept USING (exchange, symbol, trade_id)
+WHERE number <= most OR tells
+ORDER BY exchange, symbol, time, TRY_CAST(trade_id AS DECIMAL(38, 0)), trade_id
 """
 
 
@@ -163,21 +165,17 @@ def replay(
 ) -> Replay:
     """The trades of a window, of all venues or those named (`COINBASE`), now or as the lake knew them at `as_of`.
 
-    Of more than `MOST` trades some are kept, that tell how the price went. Raises UsageError for a window that cannot
+    Of more than 60,000 trades some are kept, that tell how the price went. Raises UsageError for a window that cannot
     be, and without unified trades.
     """
     if not timedelta() < length <= LONGEST:
         raise UsageError(f"a replay's window is longer than nothing, and {LONGEST} at most")
     end = start + length
-    parameters = {"start": start, "end": end, "asset": asset, "venues": list(venues), "most": MOST}
-    parameters["length"] = int(length / timedelta(microseconds=1))
-    rows = query(lake, _TRADES, as_of, parameters=parameters, limits=PAGE)
-    names = list(zip(rows["exchange"].to_pylist(), rows["symbol"].to_pylist(), strict=True))
-    edges = [0, *(place for place, (one, next_) in enumerate(pairwise(names), 1) if one != next_), len(names)]
-    columns = {name: rows[name].to_numpy() for name in ("time", "price", "side", "quantity")}
+    parameters: dict[str, Parameter] = {"start": start, "end": end, "asset": asset, "venues": ",".join(venues)}
+    rows = query(lake, _TRADES, as_of, parameters=parameters, dialect=DIALECT, limits=PAGE)
     found = []
-    for first, after in pairwise(edges) if names else ():
-        part = {name: column[first:after] for name, column in columns.items()}
-        ticks = Ticks(part["time"], part["price"], part["side"])
-        found.append(Venue(*names[first], rows["quote_asset"][first].as_py(), ticks, part["quantity"]))
-    return Replay(asset, start, end, rows["of_trades"][0].as_py() if names else 0, found)
+    for market in runs(rows, "exchange", "symbol"):
+        exchange, symbol, quote = (market[name][0].as_py() for name in ("exchange", "symbol", "quote_asset"))
+        time, price, side, quantity = (market[name].to_numpy() for name in ("time", "price", "side", "quantity"))
+        found.append(Venue(exchange, symbol, quote, Ticks(time, price, side), quantity))
+    return Replay(asset, start, end, rows["of_trades"][0].as_py() if found else 0, found)

@@ -1,11 +1,17 @@
-"""One venue's trades of a window, as columns."""
+"""Trades as columns, and those of one venue."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -39,3 +45,12 @@ class Ticks:
         turned = np.diff(side) != 0
         half_spread = np.median(np.diff(log_price)[turned] / np.diff(side)[turned]) if turned.any() else 0.0
         return time / 1e3, log_price - half_spread * side
+
+
+def runs(rows: pa.Table, *columns: str) -> Iterator[pa.Table]:
+    """The rows in parts: those that follow each other with the same values in these columns."""
+    turned = np.zeros(max(len(rows) - 1, 0), dtype=bool)
+    for name in columns:
+        turned |= np.diff(rows[name].combine_chunks().dictionary_encode().indices.to_numpy()) != 0
+    edges = [0, *(np.flatnonzero(turned) + 1).tolist(), len(rows)]
+    return (rows.slice(first, after - first) for first, after in pairwise(edges) if after > first)

@@ -34,7 +34,7 @@ def status_command(options: Globals) -> None:
 @click.option("--as-of", help="The tables as their readers saw them at this time (UTC).")
 @click.option("--ref", help="The tables at this branch or tag; those that have no such ref as they are on main.")
 def query_command(options: Globals, sql: str, output: str, as_of: str | None, ref: str | None) -> None:
-    """Run one read-only SELECT (DuckDB's SQL, times in UTC) over the tables."""
+    """Run one read-only SELECT (DuckDB's SQL; Athena's with SCHEMAHUB_ATHENA_WORKGROUP; times in UTC) over tables."""
     from schemahub_lib import render
     from schemahub_lib.config import parse_time
     from schemahub_lib.pipeline.query import query

@@ -12,8 +12,8 @@ from typing import Any
 from schemahub_lib.errors import sentence
 from schemahub_lib.operations.charts import Chart
 from schemahub_lib.operations.panels import PANELS, Panel
-from schemahub_lib.operations.statements import DIALECT, EPOCH, asked, present, statement
-from schemahub_lib.pipeline.query import Limits, query
+from schemahub_lib.operations.statements import EPOCH, asked, present, statement
+from schemahub_lib.pipeline.query import DIALECT, Limits, query
 from schemahub_lib.tables.lake import Lake
 
 log = logging.getLogger(__name__)

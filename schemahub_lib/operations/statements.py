@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from schemahub_lib.exchanges import by_raw_table
 from schemahub_lib.operations.panels import Panel
+from schemahub_lib.pipeline.query import DIALECT
 from schemahub_lib.tables.lake import Lake
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
     from sqlglot import exp
 
-DIALECT = "athena"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RECENT = timedelta(hours=47)  # and the newest trade's hour: the last 48 that a table has trades of
 

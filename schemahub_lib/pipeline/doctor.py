@@ -21,6 +21,7 @@ from schemahub_lib.http.client import HttpClient
 from schemahub_lib.http.credentials import load_credentials
 from schemahub_lib.http.messages import Request
 from schemahub_lib.mapping.registry import load_mappings
+from schemahub_lib.pipeline.query import PAGE, query
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.tables.session import PACKAGES, jar_files, use_java
 
@@ -43,6 +44,8 @@ def examine(lake: Lake) -> list[Finding]:
     findings = [_python(), _java(), _jars(lake), _mappings(lake), _catalog(lake)]
     if lake.settings.profile != "local":
         findings += [_aws(), _bucket(lake.settings.warehouse)]
+    if workgroup := lake.settings.athena_workgroup:
+        findings.append(_athena(lake, workgroup))
     for exchange in EXCHANGES.values():
         findings.extend(_exchange(lake, exchange))
     return findings
@@ -120,6 +123,14 @@ def _bucket(warehouse: str) -> Finding:
     except (BotoCoreError, ClientError) as error:
         return Finding("fail", "bucket", f"{bucket}: {error}", "create it, or check its name, region and your rights")
     return Finding("ok", "bucket", bucket)
+
+
+def _athena(lake: Lake, workgroup: str) -> Finding:
+    try:
+        query(lake, "SELECT 1 AS one", limits=PAGE)
+    except SchemaHubError as error:
+        return Finding("fail", "Athena", f"workgroup {workgroup} does not answer", str(error))
+    return Finding("ok", "Athena", f"workgroup {workgroup}")
 
 
 def _exchange(lake: Lake, exchange: Exchange) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import raw_tables
-from schemahub_lib.pipeline.query import parquet
+from schemahub_lib.pipeline.duckdb import parquet
 from schemahub_lib.schemas import TARGETS
 from schemahub_lib.tables.due import target_file_bytes
 from schemahub_lib.tables.lake import Lake

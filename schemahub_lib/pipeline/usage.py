@@ -8,7 +8,7 @@ from typing import Any
 from schemahub_lib.cost.workload import Source
 from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges.base import Exchange
-from schemahub_lib.pipeline.query import query
+from schemahub_lib.pipeline.query import DIALECT, query
 from schemahub_lib.schemas import RUNS, WATERMARKS
 from schemahub_lib.tables.lake import Lake
 
@@ -57,7 +57,7 @@ def usage(lake: Lake, exchanges: Sequence[Exchange]) -> tuple[list[Source], floa
     Raises UsageError where the ledgers do not tell how many trades come in a day.
     """
     there = {RUNS.name, WATERMARKS.name} <= set(lake.table_names())
-    told = {row["source"]: row for row in query(lake, USAGE, dialect="athena").to_pylist()} if there else {}
+    told = {row["source"]: row for row in query(lake, USAGE, dialect=DIALECT).to_pylist()} if there else {}
     found = [(exchange, told[exchange.name]) for exchange in exchanges if exchange.name in told]
     if not found:
         raise UsageError(f"nothing was ingested into {lake.settings.warehouse} yet, so it does not tell what is used")

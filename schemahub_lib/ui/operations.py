@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from markupsafe import escape
-from nicegui import ui
+from nicegui import app, ui
 
 from schemahub_lib.operations.look import Look, look
 from schemahub_lib.operations.markup import table
@@ -21,6 +21,7 @@ AT_A_TIME = 2  # panels that are asked, however many pages are open: each may ta
 def add_page(lake: Lake) -> None:
     """Add the page."""
     readers = ThreadPoolExecutor(AT_A_TIME, "panels")
+    app.on_shutdown(lambda: readers.shutdown(wait=False, cancel_futures=True))  # nobody waits for what is not read yet
 
     @ui.page("/operations")
     def show() -> None:

@@ -24,7 +24,7 @@ from schemahub_lib.config import parse_duration, parse_time
 from schemahub_lib.errors import SchemaHubError, UsageError
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.pipeline.publishes import publishes
-from schemahub_lib.pipeline.query import PAGE, query
+from schemahub_lib.pipeline.query import DIALECT, PAGE, query
 from schemahub_lib.schemas import EVENTS, PRODUCTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui.layout import answer, filled, page
@@ -157,11 +157,13 @@ def _contents(lake: Lake, choice: Choice) -> None:
 
 
 def _events(lake: Lake) -> list[dict[str, Any]]:
-    return query(lake, _EVENTS, limits=PAGE).to_pylist() if lake.find(EVENTS.name) else []
+    return query(lake, _EVENTS, dialect=DIALECT, limits=PAGE).to_pylist() if lake.find(EVENTS.name) else []
 
 
 def _assets(lake: Lake) -> list[str]:
-    return query(lake, _ASSETS, limits=PAGE)["base_asset"].to_pylist() if lake.find(PRODUCTS.name) else []
+    return (
+        query(lake, _ASSETS, dialect=DIALECT, limits=PAGE)["base_asset"].to_pylist() if lake.find(PRODUCTS.name) else []
+    )
 
 
 def _times(lake: Lake) -> list[tuple[str, int]]:

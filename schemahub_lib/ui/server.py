@@ -55,7 +55,8 @@ def _warm_up(lake: Lake) -> None:
     """Import what reads tables, which takes a second, before the first page asks for it."""
     with suppress(SchemaHubError):  # the page will tell
         lake.find(TRADES_UNIFIED.name)
-        query(lake, "SELECT 1")
+        if not lake.settings.athena_workgroup:  # which bills every query
+            query(lake, "SELECT 1")
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -23,9 +23,16 @@ Levels = Sequence[tuple[float, float]]  # prices and quantities
 VENUES = ("coinbase", "binance", "kraken")
 
 
-def lake_with(warehouse: Path, start: datetime, end: datetime, *assets: str, venues: tuple[str, ...] = VENUES) -> Lake:
+def lake_with(
+    warehouse: Path | str,
+    start: datetime,
+    end: datetime,
+    *assets: str,
+    venues: tuple[str, ...] = VENUES,
+    **environment: str,
+) -> Lake:
     """A lake whose `trades_unified` holds what the venues traded of these assets."""
-    lake = Lake(Settings.load(warehouse=str(warehouse), environment={}))
+    lake = Lake(Settings.load(warehouse=str(warehouse), environment=environment))
     table = lake.ensure(TRADES_UNIFIED)
     for venue in venues:
         for listing in listings(venue):

@@ -45,7 +45,7 @@ def settings_for(urls: Mapping[str, str]) -> dict[str, str]:
     return {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in urls.items()}
 
 
-def lake_at(warehouse: Path, urls: Mapping[str, str], **environment: str) -> Lake:
+def lake_at(warehouse: Path | str, urls: Mapping[str, str], **environment: str) -> Lake:
     return Lake(Settings.load(warehouse=str(warehouse), environment=settings_for(urls) | environment))
 
 

@@ -25,9 +25,9 @@ class Watched:
     reports: Sequence[Report]
 
 
-def watched(warehouse: Path) -> Watched:
+def watched(warehouse: Path | str, **environment: str) -> Watched:
     with Simulator(seed=4, now=NOW, speed=0, trade_rate=0.2, rate_limits=False) as market:
-        lake = lake_at(warehouse, market.urls)
+        lake = lake_at(warehouse, market.urls, **environment)
 
         def run(faults: dict[str, float], *products: str) -> Report:
             market.set_faults(faults)

@@ -62,6 +62,25 @@ def test_a_bucket_that_is_not_there_is_told_from_one_that_is(
     assert found["nowhere"].found.startswith("nowhere: ")
 
 
+@pytest.mark.slow
+def test_an_athena_that_answers_is_told_from_one_that_does_not(
+    aws: dict[str, str], urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="doctors-results")
+    results = {"ResultConfiguration": {"OutputLocation": "s3://doctors-results/"}}
+    boto3.client("athena").create_work_group(Name="doctors-own", Configuration=results)
+    found = {}
+    for workgroup in ("doctors-own", "nowhere"):
+        given = aws | urls | {"SCHEMAHUB_ATHENA_WORKGROUP": workgroup}
+        settings = Settings.load(profile="glue", warehouse="s3://doctors-results/w", environment=given)
+        found[workgroup] = findings(Lake(settings))["Athena"]
+    assert found["doctors-own"] == Finding("ok", "Athena", "workgroup doctors-own")
+    assert (found["nowhere"].status, found["nowhere"].found) == ("fail", "workgroup nowhere does not answer")
+    assert "correct SCHEMAHUB_ATHENA_WORKGROUP" in found["nowhere"].remedy
+
+
 def test_looking_changes_nothing(make_lake: MakeLake, urls: dict[str, str]) -> None:
     lake = make_lake(**urls)
     assert findings(lake)["catalog"].found.endswith("does not exist yet; the first run creates it")

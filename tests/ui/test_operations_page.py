@@ -13,8 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from schemahub_lib.config import Settings
 from schemahub_lib.operations.look import look
 from schemahub_lib.operations.panels import PANELS
-from schemahub_lib.operations.statements import DIALECT
-from schemahub_lib.pipeline.query import query
+from schemahub_lib.pipeline.query import DIALECT, query
 from schemahub_lib.pipeline.reports import Report
 from schemahub_lib.pipeline.runs import record
 from schemahub_lib.schemas import RUNS, WATERMARKS
