@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from schemahub_lib.analysis.money import DOLLARS
 from schemahub_lib.analysis.ticks import BASIS_POINTS, F64
 from schemahub_lib.exchanges import EXCHANGES
 from schemahub_lib.exchanges.base import Exchange
@@ -71,8 +72,9 @@ class Book:
 
 
 def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
-    """The latest snapshot of each venue's markets of an asset (`BTC`), or of a symbol as the venue or canonically
-    spelled; with `at`, the latest fetched in the 31 days until then. None of a venue that has none."""
+    """The latest snapshot of each venue's markets of an asset (`BTC`: those in dollars, where there are any), or of a
+    symbol as the venue or canonically spelled (`BTC-EUR`); with `at`, the latest fetched in the 31 days until then. None
+    of a venue that has none."""
     by = at or datetime.now(UTC)
     found = []
     for exchange, table, newest in _tables(lake):
@@ -82,7 +84,7 @@ def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
             if name in (symbol, told.get("canonical_symbol"), told.get("base_asset")):
                 row = _row(exchange, table, symbol, by, fetched)
                 found += [_book(exchange, row, told.get("quote_asset"))] if row else []
-    return found
+    return [book for book in found if book.quote in DOLLARS] or found
 
 
 def compared(found: Sequence[Book]) -> tuple[float, float] | None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from schemahub_lib.analysis.lag import Lag, lag
+from schemahub_lib.analysis.money import DOLLARS
 from schemahub_lib.analysis.ticks import BASIS_POINTS, F64, I64, Ticks, runs
 from schemahub_lib.errors import UsageError
 from schemahub_lib.pipeline.query import DIALECT, PAGE, Parameter, query
@@ -22,22 +23,24 @@ LONGEST = timedelta(hours=1)
 _TRADES = """
 WITH trades AS (
   SELECT exchange, symbol, quote_asset, CAST(round(to_unixtime(trade_ts) * 1e6) AS BIGINT) AS time, price, quantity,
-         CASE side WHEN 'BUY' THEN 1e0 WHEN 'SELL' THEN -1e0 ELSE 0e0 END AS side, trade_id
+         CASE side WHEN 'BUY' THEN 1e0 WHEN 'SELL' THEN -1e0 ELSE 0e0 END AS side, trade_id,
+         coalesce(quote_asset IN (DOLLARS), FALSE) AS for_dollars
   FROM trades_unified
   WHERE trade_ts >= :start AND trade_ts < :end
-    AND (base_asset = :asset OR base_asset IS NULL AND symbol = :asset)  -- coalesce() would read every symbol
+    -- coalesce(base_asset, symbol) would read every symbol
+    AND (base_asset = :asset OR canonical_symbol = :asset OR base_asset IS NULL AND symbol = :asset)
     AND (:venues = '' OR contains(split(:venues, ','), exchange))
 ),
 counted AS (
-  SELECT 60000 AS most, count(*) AS number, count(DISTINCT concat(exchange, ' ', symbol)) AS markets,
+  SELECT 60000 AS most, for_dollars, count(*) AS number, count(DISTINCT concat(exchange, ' ', symbol)) AS markets,
          min(time) AS begins, max(time) AS ends
-  FROM trades
+  FROM trades GROUP BY for_dollars ORDER BY for_dollars DESC LIMIT 1
 ),
 stretches AS (
   SELECT exchange, symbol,
          min_by(trade_id, ROW(time, trade_id)) AS earliest, max_by(trade_id, ROW(time, trade_id)) AS latest,
          min_by(trade_id, ROW(price, trade_id)) AS cheapest, max_by(trade_id, ROW(price, trade_id)) AS dearest
-  FROM trades CROSS JOIN counted
+  FROM trades JOIN counted USING (for_dollars)
   WHERE number > most
   GROUP BY exchange, symbol, floor((time - begins) * floor(most / 4e0 / markets) / (ends - begins + 1))
 ),
@@ -46,10 +49,10 @@ kept AS (
   FROM stretches CROSS JOIN UNNEST(ARRAY[earliest, latest, cheapest, dearest]) AS told (trade_id)
 )
 SELECT exchange, symbol, quote_asset, time, price, quantity, side, number AS of_trades
-FROM trades CROSS JOIN counted LEFT JOIN kept USING (exchange, symbol, trade_id)
+FROM trades JOIN counted USING (for_dollars) LEFT JOIN kept USING (exchange, symbol, trade_id)
 WHERE number <= most OR tells
 ORDER BY exchange, symbol, time, TRY_CAST(trade_id AS DECIMAL(38, 0)), trade_id
-"""
+""".replace("DOLLARS", ", ".join(f"'{name}'" for name in sorted(DOLLARS)))  # Athena takes parameters in WHERE only
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,7 @@ class Replay:
         return [(venue, lag(first.ticks, venue.ticks)) for venue in self.venues if venue is not first]
 
     def disagreement(self) -> Disagreement:
-        """From the first time at which two venues have traded. Venues that quote in other assets (USD, USDT) are
-        compared as if these were one, so that what stands between these counts too."""
+        """From the first time at which two venues have traded."""
         middles = [venue.ticks.middle() for venue in self.venues]
         if len(middles) < 2:
             return Disagreement(np.array([], dtype=np.int64), np.array([]), np.empty((len(middles), 0)))
@@ -164,6 +166,9 @@ def replay(
     as_of: datetime | None = None,
 ) -> Replay:
     """The trades of a window, of all venues or those named (`COINBASE`), now or as the lake knew them at `as_of`.
+
+    Of an asset (`BTC`) they are those for dollars or tokens that stand for one, if there are any; a symbol (`BTC-EUR`) is
+    one market's at each venue, as it is canonically spelled.
 
     Of more than 60,000 trades some are kept, that tell how the price went. Raises UsageError for a window that cannot
     be, and without unified trades.

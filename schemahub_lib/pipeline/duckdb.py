@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ def answer(
     beyond `limits` and where S3 refuses."""
     import duckdb
 
-    connection = duckdb.connect(config={"memory_limit": f"{limits.megabytes}MB"} if limits else {})
+    config = {"temp_directory": f"{tempfile.gettempdir()}/schemahub-query"}  # else it would be where the program runs
+    if limits:
+        config |= {"memory_limit": f"{limits.megabytes}MB", "max_temp_directory_size": f"{limits.megabytes}MB"}
+    connection = duckdb.connect(config=config)
     for setting in ("TimeZone = 'UTC'", "python_enable_replacements = false", "enable_external_access = false"):
         connection.execute(f"SET {setting}")
     try:

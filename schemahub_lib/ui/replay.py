@@ -111,7 +111,7 @@ def add_page(lake: Lake) -> None:
             shown = Choice.of(request.query_params).replay(lake)
         except SchemaHubError as error:
             return Response(f"{error}\n", 400, media_type="text/plain")
-        name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}.csv"
+        name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}{'_drawn' if shown.thinned else ''}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(_csv(shown), media_type="text/csv", headers=headers)
 
@@ -136,7 +136,7 @@ def _contents(lake: Lake, choice: Choice) -> None:
         return ui.input(label, placeholder=hint).bind_value(values, name).on("keydown.enter", play).classes(name)
 
     with ui.row().classes("choice"):
-        asset = text("Asset", "asset", "BTC")
+        asset = text("Asset or symbol", "asset", "BTC")
         at = text("From (UTC)", "at", "2024-02-08T15:12:04.000000Z")
         with (
             at.add_slot("append"),

@@ -128,7 +128,7 @@ def _fill_an_hour(folder: str, start: datetime) -> None:
 
 def _first_frame(page: Page, moment: datetime) -> float:
     """Seconds from the press of the button to the frame in which the window is drawn."""
-    page.get_by_label("Asset").fill("S0")
+    page.get_by_label("Asset or symbol").fill("S0")
     page.get_by_label("From (UTC)").fill(moment.isoformat())
     page.wait_for_timeout(300)  # what is typed goes to the server by itself
     spent: float = page.evaluate(_FIRST_FRAME, f"{moment:%H:%M:%S.%f} to")

@@ -284,7 +284,7 @@ def test_a_file_is_named_by_letters_only(address: str) -> None:
 def test_a_window_chosen_by_hand_is_typed(watched: Watched, address: str) -> None:
     page = watched.page
     page.goto(address)
-    page.get_by_label("Asset").fill("eth")
+    page.get_by_label("Asset or symbol").fill("eth")
     page.get_by_label("From (UTC)").fill("2024-02-08 15:12:04.5")
     page.get_by_label("Window", exact=True).fill("3s")
     page.get_by_role("button", name="Replay", exact=True).click()

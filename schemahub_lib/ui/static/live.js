@@ -36,7 +36,7 @@ export default {
       <div class="controls"><h2>An asset at its venues</h2><label>asset <select v-model="chosen" aria-label="asset of the charts"><option v-for="group in groups">{{ group }}</option></select></label></div>
       <div class="beside">
         <section aria-label="the last minutes"><h3>The last minutes: basis points from the middle across venues</h3><div ref="chart" class="chart history" role="img" :aria-label="'how far each venue was from the middle across venues, ' + chosen"></div></section>
-        <section aria-label="depth"><h3>Order books: what is offered up to each price</h3><Depth :asset="chosen.split(' in ')[0]"></Depth></section>
+        <section aria-label="depth"><h3>Order books: what is offered up to each price</h3><Depth :asset="chosen.replace(' in dollars', '').replace(' in ', '-')"></Depth></section>
       </div>
       <h2>Where venues disagree</h2>
       <p v-if="!found.length" class="empty">Nowhere: every pair of venues is less than 1 bps apart.</p>

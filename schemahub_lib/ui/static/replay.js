@@ -51,7 +51,7 @@ export default {
         <output ref="clock" class="clock"></output>
         <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}x</option></select></label>
         <button type="button" @click="copy">{{ copied || "link" }}</button>
-        <a class="button" :href="'/replay/trades.csv?' + choice" download>CSV</a>
+        <a class="button" :href="'/replay/trades.csv?' + choice" download>{{ thinned ? "CSV of what is drawn" : "CSV" }}</a>
         <button type="button" @click="picture">PNG</button>
       </div>
       <div class="list" tabindex="0" role="region" aria-label="last trades"><table class="venues">
@@ -61,7 +61,7 @@ export default {
       <p class="apart">Apart, of middle prices: <b ref="apart"></b></p>
     </div>
   </section>`,
-  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: "", colours: { venues: [] } }),
+  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], thinned: false, length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: "", colours: { venues: [] } }),
   mounted() {
     // Not among Vue's data: it would watch each of the numbers.
     this.at = 0;
@@ -100,6 +100,7 @@ export default {
         this.window = window;
         this.length = window.length;
         this.named = window.venues;
+        this.thinned = window.thinned;
         this.moments = Float64Array.from(window.venues.flatMap((venue) => venue.time)).sort();
         this.words = this.sentence();
         this.shown = true;
