@@ -111,13 +111,20 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a duration: write a number and s, m, h or d, such as 45m")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise UsageError(f"{text!r} is longer than there is time") from None
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 date or time; without an offset it is UTC. Raises UsageError."""
+    """An ISO 8601 date or time of the years 1970 to 9998; without an offset it is UTC. Raises UsageError."""
     try:
         moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise UsageError(f"{text!r} is not a time: write 2024-02-08 or 2024-02-08T15:12:04Z") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = None
+    # There must be room for what is reckoned from it, and Iceberg counts from 1970.
+    if moment is None or not 1970 <= moment.year < 9999:
+        raise UsageError(f"{text!r} is not a time: write 2024-02-08 or 2024-02-08T15:12:04Z")
+    return moment

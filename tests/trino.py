@@ -1,6 +1,6 @@
 """A real Trino, which Athena is made of, for as long as a command runs: `python -m tests.trino pytest -k athena`.
 
-It comes from Maven Central, half a gigabyte, once. Its Java, 24 or newer, is that of TRINO_JAVA_HOME.
+Maven fetches it, half a gigabyte, once. Its Java, 24 or newer, is that of TRINO_JAVA_HOME.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from pathlib import Path
 from tests.conftest import free_ports
 
 VERSION = "476"
-MAVEN = "https://repo1.maven.org/maven2"
-FETCHED = Path.home() / ".m2" / "repository"
-SERVER = f"io/trino/trino-server-core/{VERSION}/trino-server-core-{VERSION}.tar.gz"
-ICEBERG = f"io/trino/trino-iceberg/{VERSION}/trino-iceberg-{VERSION}.zip"
+FETCHED = Path.home() / ".m2" / "repository" / "io" / "trino"
 OPTIONS = (
     *("-Xmx2g", "-XX:+UseG1GC", "-XX:ReservedCodeCacheSize=256M", "-XX:+ExitOnOutOfMemoryError"),
     *("--add-modules=jdk.incubator.vector", "--sun-misc-unsafe-memory-access=allow"),
@@ -49,10 +46,10 @@ def trino() -> Iterator[str]:
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "trino")
-        with tarfile.open(_fetched(SERVER)) as archive:
+        with tarfile.open(_fetched("trino-server-core", "tar.gz")) as archive:
             archive.extractall(folder, filter="data")
         Path(folder, f"trino-server-core-{VERSION}").rename(home)
-        with zipfile.ZipFile(_fetched(ICEBERG)) as archive:
+        with zipfile.ZipFile(_fetched("trino-iceberg", "zip")) as archive:
             archive.extractall(home / "plugin")
         config = Path(folder, "config.properties")
         config.write_text(SETTINGS.format(port))
@@ -68,13 +65,10 @@ def trino() -> Iterator[str]:
                 server.wait()
 
 
-def _fetched(path: str) -> Path:
-    file = FETCHED / path
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        urllib.request.urlretrieve(f"{MAVEN}/{path}", file.with_suffix(".part"))
-        file.with_suffix(".part").rename(file)
-    return file
+def _fetched(name: str, kind: str) -> Path:
+    artifact = f"-Dartifact=io.trino:{name}:{VERSION}:{kind}"
+    subprocess.run(["mvn", "-B", "-q", "dependency:get", "-Dtransitive=false", artifact], check=True)
+    return FETCHED / name / VERSION / f"{name}-{VERSION}.{kind}"
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
 # How far before a time a snapshot is looked for, in turn: the further, the more files are read.
-SPANS = (timedelta(hours=1), timedelta(days=1), timedelta(days=10_000))
+SPANS = (timedelta(hours=1), timedelta(days=1), timedelta(days=31))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Book:
 
 def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
     """The latest snapshot of each venue's markets of an asset (`BTC`), or of a symbol as the venue or canonically
-    spelled; with `at`, the latest fetched by then. None of a venue that has none."""
+    spelled; with `at`, the latest fetched in the 31 days until then. None of a venue that has none."""
     by = at or datetime.now(UTC)
     found = []
     for exchange, table, newest in _tables(lake):

@@ -19,6 +19,7 @@ SPAN = 500  # milliseconds: the longest lag looked for, either way
 STEP = 1.0  # milliseconds
 FEWEST = 20  # prices of a venue, below which nothing is said
 MOST = 4_000  # prices of a venue that are compared, of however many there are
+STILL = 1e-14  # variance of logarithms, below which a price stands: a thousandth of a basis point, squared
 DIP = 0.5  # of the variance at the longest lags is at most that at the lag found
 BLOCK = 1_000.0  # milliseconds left out at a time
 RESOLUTION = 2.0  # milliseconds: nothing is surer, as lags wander within a window, and some exchanges tell whole ones
@@ -84,10 +85,11 @@ def _some(time: F64, start: float, end: float) -> I64:
 
 def _least(lags: F64, weight: F64, sums: F64, squares: F64) -> float | None:
     """The lag at which the two prices vary least about a constant distance, between the steps by a parabola. None where
-    that is hardly less than at the longest lags: it may be one of these, or chance."""
+    that is hardly less than at the longest lags (it may be one of these, or chance), and where they stand still."""
     variance = squares / weight - (sums / weight) ** 2
     at = int(variance.argmin())
-    if not variance[at] < DIP * min(variance[0], variance[-1]):
+    edges = min(variance[0], variance[-1])
+    if edges < STILL or variance[at] > DIP * edges:
         return None
     before, here, after = variance[at - 1 : at + 2]
     bend = before - 2 * here + after

@@ -15,7 +15,7 @@ from schemahub_lib.errors import UsageError
 from schemahub_lib.exchanges import raw_tables
 from schemahub_lib.http.stream import listen
 from schemahub_lib.live.board import Board
-from schemahub_lib.live.discrepancies import Alert, Alerts, Thresholds, discrepancies
+from schemahub_lib.live.discrepancies import Alert, Alerts, Discrepancy, Thresholds, discrepancies
 from schemahub_lib.live.feeds import FEEDS
 from schemahub_lib.live.feeds.base import Market
 from schemahub_lib.live.recorder import Recorder
@@ -38,8 +38,9 @@ def microseconds_now() -> int:
 
 
 class Live:
-    """Feeds of `markets`, the `board` they make, and `alerts`, newest first. With `record` the trades are landed in the
-    raw tables as well. Raises UsageError and MappingError for settings that cannot work."""
+    """Feeds of `markets`, the `board` they make, what was `found` to differ on it a second ago at most, and `alerts`,
+    newest first. With `record` the trades are landed in the raw tables as well. Raises UsageError and MappingError for
+    settings that cannot work."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Live:
             raise UsageError(f"there is no market to watch: the seed files name none of {', '.join(FEEDS)}")
         self.thresholds = thresholds or Thresholds()
         self.board = Board(markets)
+        self.found: list[Discrepancy] = []
         self.alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT)
         self._lake, self._clock, self._sleep, self._draw = lake, clock, sleep, draw
         self._stop = threading.Event()
@@ -113,5 +115,5 @@ class Live:
             await self._sleep(SAMPLE_EVERY)
             now = self._clock()
             self.board.sample(now)
-            found = discrepancies(self.board, now, self.thresholds)
-            self.alerts.extendleft(alerts.update(found, now, self.thresholds))
+            self.found = discrepancies(self.board, now, self.thresholds)
+            self.alerts.extendleft(alerts.update(self.found, now, self.thresholds))

@@ -12,7 +12,7 @@ from nicegui.element import Element
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemahub_lib.analysis.books import Book, Side, assets, books, compared
+from schemahub_lib.analysis.books import SPANS, Book, Side, assets, books, compared
 from schemahub_lib.config import parse_time
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui.layout import answer, filled, page
@@ -24,8 +24,13 @@ class Depth(Element, component="static/books.js"):
     """The depth of an asset's books on one chart, and what can be said of each in a table: the latest, as they come, or
     those at a time. The browser fetches them."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._props["times"] = 0
+
     def show(self, asset: str, at: str) -> None:
-        self._props |= {"asset": asset, "at": at}
+        """Show them, read again where they are what was shown before."""
+        self._props |= {"asset": asset, "at": at, "times": self._props["times"] + 1}
         self.update()
 
 
@@ -33,8 +38,8 @@ def add_page(lake: Lake) -> None:
     """Add the page, and the address from which depth is fetched."""
 
     @app.get("/books/depth")
-    def depth(asset: str, at: str = "") -> Response:
-        return answer(lambda: _depth(lake, asset.strip().upper(), at.strip()))
+    async def depth(request: Request, asset: str, at: str = "") -> Response:
+        return await answer(request, lambda: _depth(lake, asset.strip().upper(), at.strip()))
 
     @ui.page("/books")
     def show(request: Request) -> None:
@@ -70,7 +75,7 @@ def _contents(lake: Lake, values: dict[str, str]) -> None:
 def _depth(lake: Lake, asset: str, at: str) -> dict[str, Any]:
     if found := books(lake, asset, parse_time(at) if at else None):
         return {"books": [_told(book) for book in found], "range": compared(found)}
-    when = f" fetched by {at}" if at else ""
+    when = f" fetched in the {SPANS[-1].days} days until {at}" if at else ""
     return {"none": f"There is no order book of {asset}{when}. {TAKE_SOME}"}
 
 

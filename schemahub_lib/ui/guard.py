@@ -10,15 +10,15 @@ import hmac
 import re
 from base64 import b64encode
 from hashlib import sha256
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ON_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)  # as a Host says it
 COOKIE = "schemahub_token"
 _SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _POLICY = (
@@ -59,30 +59,32 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return PlainTextResponse(f"a page of {origin} may not read this one\n", 403)
+        # Pictures and scripts that another site's page asks for come without an Origin. To open a page is allowed.
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
+            return PlainTextResponse("a page of another site may not read this one\n", 403)
         if self._token is None:
-            if urlsplit(f"//{host}").hostname not in LOOPBACK:
+            if not _ON_LOOPBACK.fullmatch(host):
                 return PlainTextResponse(f"{host} is not this machine: open http://127.0.0.1 with this port\n", 403)
             return None
-        return self._without_token(scope, headers)
+        return self._without_token(scope, headers, self._token)
 
-    def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        if cookie is not None and self._fits(cookie.value):
+    def _without_token(self, scope: Scope, headers: Headers, token: str) -> Response | None:
+        # Of any characters a token may be, but a cookie's value not; other servers of this host have cookies too.
+        value = sha256(token.encode()).hexdigest()
+        cookies = (cookie.strip().partition("=") for cookie in headers.get("cookie", "").split(";"))
+        if any(name == COOKIE and hmac.compare_digest(given.encode(), value.encode()) for name, _, given in cookies):
             return None
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["type"] == "http" and self._fits(query.get("token", [""])[0]):
-            rest = urlencode({name: values for name, values in query.items() if name != "token"}, doseq=True)
-            answer = RedirectResponse(f"{scope['path']}{'?' if rest else ''}{rest}", 303)
-            answer.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict")
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1").replace("+", "%2B")))
+        if scope["type"] == "http" and hmac.compare_digest(query.pop("token", "").encode(), token.encode()):
+            path = "/" + scope["path"].lstrip("/")  # "//name" would be another host
+            answer = RedirectResponse(f"{path}{'?' if query else ''}{urlencode(query)}", 303)
+            answer.set_cookie(COOKIE, value, httponly=True, samesite="strict")
             return answer
         return PlainTextResponse(
             "open this address with ?token=… at its end: the one that `schemahub ui` was given\n", 401
         )
-
-    def _fits(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), (self._token or "").encode())
 
 
 class _Sealed:

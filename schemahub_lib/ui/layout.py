@@ -7,18 +7,21 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from nicegui import ui
 from nicegui.element import Element
+from starlette.requests import Request
 from starlette.responses import Response
 
-from schemahub_lib.errors import SchemaHubError
+from schemahub_lib.errors import sentence
 
 log = logging.getLogger(__name__)
 
 PAGES = {"/": "Replay", "/live": "Live", "/books": "Books", "/operations": "Operations"}
+# Of what scripts ask: each may take what its limits allow.
+_AT_A_TIME = asyncio.Semaphore(2)
 T = TypeVar("T")
 
 
@@ -47,34 +50,45 @@ def page(title: str) -> Iterator[None]:
 def filled(place: Element, what: Callable[[], T], show: Callable[[T], None], readers: Executor | None = None) -> None:
     """Fill a place of the page, once it is open, with what a function that reads tables returns.
 
-    It reads in a thread of its own, one of `readers` where there are some; if it fails, the place says why.
+    It reads in a thread of its own, one of `readers` where there are some, unless the browser has left meanwhile; if it
+    fails, the place says why.
     """
 
     async def fill() -> None:
-        problem = ""
         try:
-            found = await asyncio.get_running_loop().run_in_executor(readers, what)
-        except SchemaHubError as error:
-            problem = str(error)
-            log.warning("%s", problem)
-        if place.is_deleted:  # the browser went away meanwhile
+            loop = asyncio.get_running_loop()
+            found, problem = await loop.run_in_executor(readers, lambda: None if place.is_deleted else what()), ""
+        except Exception as error:  # noqa: BLE001 - the page says so, whatever it is
+            found, problem = None, _told(error)
+        if place.is_deleted:
             return
         place.clear()
         with place:
             if problem:
                 ui.label(problem).classes("problem").props("role=alert")
             else:
-                show(found)
+                show(cast(T, found))
 
     with place:
         ui.label("Reading …").classes("empty").props("role=status")
     ui.timer(0, fill, once=True)
 
 
-def answer(told: Callable[[], Any]) -> Response:
-    """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had."""
-    try:
-        body, status = told(), 200
-    except SchemaHubError as error:
-        body, status = {"error": str(error)}, 400
+async def answer(request: Request, told: Callable[[], Any]) -> Response:
+    """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had.
+
+    Whoever does not wait for it any more when its turn has come gets nothing.
+    """
+    async with _AT_A_TIME:
+        if await request.is_disconnected():
+            return Response(status_code=499)
+        try:
+            body, status = await asyncio.to_thread(told), 200
+        except Exception as error:  # noqa: BLE001 - the page says so, whatever it is
+            body, status = {"error": _told(error)}, 400
     return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")
+
+
+def _told(error: Exception) -> str:
+    log.warning("%s", sentence(error), exc_info=log.isEnabledFor(logging.DEBUG))
+    return sentence(error)

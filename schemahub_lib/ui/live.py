@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -18,7 +18,7 @@ from starlette.responses import StreamingResponse
 
 from schemahub_lib.errors import sentence
 from schemahub_lib.live.board import Board, Row, deviation, group
-from schemahub_lib.live.discrepancies import Discrepancy, Thresholds, discrepancies
+from schemahub_lib.live.discrepancies import Discrepancy, Thresholds
 from schemahub_lib.live.markets import find_markets
 from schemahub_lib.live.session import Live, microseconds_now
 from schemahub_lib.tables.lake import Lake
@@ -27,17 +27,16 @@ from schemahub_lib.ui.layout import page
 log = logging.getLogger(__name__)
 
 EVERY = 0.1  # seconds between two pushes to a browser
-COMPARED_EVERY = 5  # pushes: what people read need not change more often
 LISTED = 50  # discrepancies
 
 Json = dict[str, Any]
 
 
 class Watch:
-    """The engine behind the page. It starts with the first who looks, and runs on until the server stops."""
+    """The engine behind the page. It starts with the first who looks, and runs on until the server is `stopping`."""
 
-    def __init__(self, lake: Lake, record: bool) -> None:
-        self._lake, self._record = lake, record
+    def __init__(self, lake: Lake, record: bool, stopping: Callable[[], bool]) -> None:
+        self._lake, self._record, self._stopping = lake, record, stopping
         self._task: asyncio.Task[None] | None = None
         self._live: Live | None = None
         self._problem = ""
@@ -76,7 +75,7 @@ class Watch:
 
     @property
     def _over(self) -> bool:
-        return bool(self._problem) or Server.instance.should_exit
+        return bool(self._problem) or self._stopping()
 
     async def _run(self) -> None:
         try:
@@ -95,7 +94,7 @@ class Screen(Element, component="static/live.js"):
 
 def add_page(lake: Lake, record: bool) -> None:
     """Add the page, and the address from which its screen is told."""
-    watch = Watch(lake, record)
+    watch = Watch(lake, record, stopping=lambda: Server.instance.should_exit)
     if record:
         app.on_startup(watch.start)
     app.on_shutdown(watch.stop)
@@ -118,7 +117,7 @@ class _View:
 
     def __init__(self, live: Live) -> None:
         self._live, self._board = live, live.board
-        self._pushes = 0
+        self._found: list[Discrepancy] | None = None
         self._rows: dict[str, Json] = {}
         self._lines: list[Json] = []
         self._sampled = self._alerted = 0
@@ -130,15 +129,14 @@ class _View:
         if changed := [row for name, row in rows.items() if row != self._rows.get(name)]:
             news["rows"] = changed
         self._rows = rows
-        if self._pushes % COMPARED_EVERY == 0:
+        if self._live.found is not self._found:  # each second: what people read need not change more often
+            self._found = self._live.found
             lines = [_line(line) for line in map(asdict, self._board.lines.values())]
             news |= {"lines": lines} if lines != self._lines else {}
             news |= {"recorded": recorded} if (recorded := self._live.recorded) is not None else {}
             self._lines = lines
-            found = discrepancies(self._board, now, self._live.thresholds)
-            news["found"] = [_found(one) for one in found[:LISTED]]
+            news["found"] = [_found(one) for one in self._found[:LISTED]]
             news |= self._alerts() | self._samples()
-        self._pushes += 1
         return news
 
     def _alerts(self) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -78,6 +79,7 @@ def _numbers(found: Look) -> None:
         place = ui.element("div")
 
 
-def _copy(sql: str) -> None:
-    ui.clipboard.write(sql)
-    ui.notify("copied")
+async def _copy(sql: str) -> None:
+    # Over plain HTTP from another machine a browser gives pages no clipboard.
+    done = await ui.run_javascript(f"navigator.clipboard?.writeText({json.dumps(sql)}).then(() => true)")
+    ui.notify("copied" if done else "this browser lets no page copy here: select the text")

@@ -98,12 +98,12 @@ def add_page(lake: Lake) -> None:
     """Add the page, and the addresses from which its player fetches."""
 
     @app.get("/replay/ticks")
-    def ticks(request: Request) -> Response:
-        return answer(lambda: _ticks(Choice.of(request.query_params).replay(lake)))
+    async def ticks(request: Request) -> Response:
+        return await answer(request, lambda: _ticks(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/movers")
-    def movers(request: Request) -> Response:
-        return answer(lambda: _movers(Choice.of(request.query_params).replay(lake)))
+    async def movers(request: Request) -> Response:
+        return await answer(request, lambda: _movers(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/trades.csv")
     def trades(request: Request) -> Response:
@@ -143,7 +143,7 @@ def _contents(lake: Lake, choice: Choice) -> None:
             ui.button(icon="event", color=None).props('flat dense aria-label="calendar"'),
             ui.menu(),
         ):
-            calendar = ui.date(on_change=lambda chosen: values.update(at=f"{chosen.value}T00:00:00Z"))
+            calendar = ui.date(on_change=lambda day: day.value and values.update(at=f"{day.value}T00:00:00Z"))
             calendar.props('aria-label="day"')
         text("Window", "window", "12s")
         text("Venues", "venues", f"all, or some of {','.join(sorted(EXCHANGES))}")

@@ -56,6 +56,16 @@ def test_whole_milliseconds_of_one_venue_and_no_sides_of_the_other_cost_little()
     assert found.ms == pytest.approx(90, abs=15)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_of_prices_that_stand_still_nothing_is_said(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    first, second = (
+        Ticks(np.sort(draw.integers(0, 12_000_000, 300)), np.full(300, price), draw.choice([-1.0, 1.0], 300))
+        for price in (0.9999, 1.0001)
+    )
+    assert lag(first, second) is None
+
+
 def test_prices_that_have_nothing_to_do_with_each_other_are_not_said_to_lag() -> None:
     generator = np.random.default_rng(7)
 

@@ -107,7 +107,7 @@ def test_what_is_not_there_is_said_in_words(watched: Watched, address: str) -> N
     page.goto(f"{address}?asset=nope")
     expect(page.get_by_text("There is no order book of NOPE. To take some: schemahub run ingest")).to_be_visible()
     page.goto(f"{address}?asset=BTC&at={BEFORE}")
-    expect(page.get_by_text(f"There is no order book of BTC fetched by {BEFORE}.")).to_be_visible()
+    expect(page.get_by_text(f"There is no order book of BTC fetched in the 31 days until {BEFORE}.")).to_be_visible()
 
 
 def test_a_time_that_is_none_is_refused_in_words(chromium: Browser, address: str) -> None:
@@ -116,6 +116,20 @@ def test_a_time_that_is_none_is_refused_in_words(chromium: Browser, address: str
         expect(watched.page.get_by_role("alert")).to_have_text(
             "'soon' is not a time: write 2024-02-08 or 2024-02-08T15:12:04Z"
         )
+
+
+def test_files_that_are_gone_are_told_and_read_again_once_they_are_back(
+    chromium: Browser, address: str, lake: Lake, tmp_path: Path
+) -> None:
+    data = Path(lake.settings.warehouse, lake.settings.database, "raw_coinbase_books", "data")
+    moved = data.rename(tmp_path / "data")
+    with opened(chromium) as watched:
+        watched.page.goto(f"{address}?asset=BTC")
+        expect(watched.page.get_by_role("alert")).to_contain_text("FileNotFoundError")
+        moved.rename(data)
+        watched.page.get_by_role("button", name="Show").click()
+        assert "COINBASE" in table(watched.page)
+        expect(watched.page.get_by_role("alert")).not_to_be_visible()
 
 
 def test_without_any_books_it_says_how_to_take_some(watched: Watched, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -23,6 +24,7 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+TOKEN = "s3cret+№ 1"
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
 
 
@@ -35,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     arguments = ("--warehouse", str(tmp_path_factory.mktemp("token")), "ui", "--host", "0.0.0.0", "--port", "0")
-    with served(*arguments, SCHEMAHUB_UI_TOKEN="s3cret") as found:
+    with served(*arguments, SCHEMAHUB_UI_TOKEN=TOKEN) as found:
         yield found.replace("0.0.0.0", "127.0.0.1")
 
 
@@ -51,6 +53,23 @@ def test_on_loopback_the_pages_are_served_under_its_names(address: str, name: st
 def test_what_another_site_makes_a_browser_send_is_refused(address: str, path: str, headers: dict[str, str]) -> None:
     upgrade = UPGRADE if path == SOCKET else {}
     assert requests.get(f"{address}{path}", headers=headers | upgrade, timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/replay/ticks", "/replay/trades.csv", "/books/depth?asset=BTC", "/live/told"])
+def test_nor_can_it_have_pictures_made_of_answers(address: str, path: str, site: str) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+    assert requests.get(f"{address}{path}", headers=headers, timeout=30).status_code == 403
+
+
+def test_but_it_may_have_a_link_to_a_page(address: str) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert requests.get(f"{address}/?asset=BTC", headers=headers, timeout=30).ok
+
+
+@pytest.mark.parametrize("host", ["[::1", "", "localhost.evil.example", "127.0.0.1@evil.example"])
+def test_a_host_that_is_none_is_refused(address: str, host: str) -> None:
+    assert requests.get(address, headers={"Host": host}, timeout=30).status_code == 403
 
 
 def test_a_socket_of_the_pages_own_origin_is_opened(address: str) -> None:
@@ -71,9 +90,27 @@ def test_nor_is_a_socket_opened(guarded: str) -> None:
     assert requests.get(f"{guarded}{SOCKET}", headers=UPGRADE, timeout=30).status_code == 403
 
 
+@pytest.mark.parametrize("theirs", ['json={"a":1}', "a,b=1", "words=two words"])
+def test_cookies_of_other_servers_on_the_host_do_not_lock_out(guarded: str, theirs: str) -> None:
+    with requests.Session() as session:
+        ours = session.get(f"{guarded}/?token={quote(TOKEN)}", allow_redirects=False, timeout=30).headers["Set-Cookie"]
+    cookies = f"{theirs}; {ours.partition(';')[0]}; {theirs}"
+    assert requests.get(guarded, headers={"Cookie": cookies}, timeout=30).ok
+
+
+def test_a_token_may_be_pasted_as_it_is(guarded: str) -> None:
+    assert requests.get(f"{guarded}/?token={TOKEN}", timeout=30).ok
+
+
+def test_the_way_on_from_the_token_is_never_to_another_host(guarded: str) -> None:
+    answer = requests.get(f"{guarded}//evil.example/?token={quote(TOKEN)}", allow_redirects=False, timeout=30)
+    assert answer.headers["Location"] == "/evil.example/"
+
+
 def test_the_token_is_given_once_and_leaves_the_address(guarded: str) -> None:
     with requests.Session() as session:
-        first = session.get(f"{guarded}/?asset=BTC&token=s3cret&at=2024-02-08", allow_redirects=False, timeout=30)
+        given = f"{guarded}/?asset=BTC&token={quote(TOKEN)}&at=2024-02-08"
+        first = session.get(given, allow_redirects=False, timeout=30)
         assert (first.status_code, first.headers["Location"]) == (303, "/?asset=BTC&at=2024-02-08")
         cookie = first.headers["Set-Cookie"]
         assert "HttpOnly" in cookie

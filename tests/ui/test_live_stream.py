@@ -22,7 +22,8 @@ def watched(environment: dict[str, str], folder: Path, steps: Callable[[Watch], 
     """Take steps with an engine, and stop it."""
 
     async def run() -> None:
-        watch = Watch(Lake(Settings.load(warehouse=str(folder), environment=environment)), record=False)
+        lake = Lake(Settings.load(warehouse=str(folder), environment=environment))
+        watch = Watch(lake, record=False, stopping=lambda: False)
         try:
             await steps(watch)
         finally:

@@ -154,6 +154,52 @@ def test_keys_pause_step_from_trade_to_trade_and_go_to_the_ends(
     assert clock(page) == f"{BEGUN + timedelta(seconds=12):%H:%M:%S.%f}"
 
 
+def test_keys_are_the_players_also_after_a_click(watched: Watched, address: str) -> None:
+    page = watched.page
+    page.goto(address)
+    page.get_by_role("button", name=re.compile("replay BTC 2024-02-08 15:12:0")).click()
+    expect(page.get_by_role("button", name="pause")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="play", exact=True)).to_be_visible()
+    for key, speed in (("+", "2x"), ("-", "1x"), ("-", "0.5x")):
+        page.keyboard.press(key)
+        expect(page.get_by_label("speed")).to_have_value(speed.removesuffix("x"))
+    page.get_by_role("button", name="play", exact=True).click()
+    page.get_by_role("button", name="pause").click()
+    before = clock(page)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("output.clock")).not_to_have_text(before)
+
+
+def test_replay_again_plays_from_the_start(watched: Watched, address: str) -> None:
+    page = watched.page
+    go(page, address, t="7000000")
+    shown(page)
+    assert clock(page) == f"{BEGUN + timedelta(seconds=7):%H:%M:%S.%f}"
+    page.get_by_label("Window", exact=True).fill("6s")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.get_by_role("button", name="pause")).to_be_visible()
+    expect(page.get_by_text(f"to {BEGUN + timedelta(seconds=6):%H:%M:%S.%f} UTC")).to_be_visible()
+
+
+def test_a_link_to_no_time_of_the_window_begins_at_its_start(watched: Watched, address: str) -> None:
+    go(watched.page, address, t="abc")
+    shown(watched.page)
+    watched.page.keyboard.press("Home")
+    assert clock(watched.page) == f"{BEGUN:%H:%M:%S.%f}"
+
+
+def test_a_day_of_the_calendar_is_its_midnight(watched: Watched, address: str) -> None:
+    page = watched.page
+    go(page, address)
+    shown(page)
+    page.get_by_role("button", name="calendar").click()
+    page.get_by_role("button", name="15", exact=True).click()
+    expect(page.get_by_label("From (UTC)")).to_have_value(re.compile(r"\d{4}-\d\d-15T00:00:00Z"))
+    page.get_by_role("button", name="15", exact=True).click()  # which chooses nothing
+    expect(page.get_by_label("From (UTC)")).to_have_value(re.compile(r"\d{4}-\d\d-15T00:00:00Z"))
+
+
 def test_the_slider_scrubs_and_the_speed_is_chosen(watched: Watched, address: str) -> None:
     page = watched.page
     go(page, address)
@@ -208,6 +254,9 @@ def test_its_trades_are_saved_as_csv_and_the_frame_as_a_picture(
         ({"window": "2h"}, "at most"),
         ({"window": "soon"}, "is not a duration"),
         ({"at": "2024-02-08T15:30:00Z"}, "no trade"),
+        ({"at": "9999-12-31T23:59:59Z"}, "is not a time"),
+        ({"at": "0001-01-01T00:00+05:00"}, "is not a time"),
+        ({"window": "9999999999999d"}, "longer than there is time"),
         ({"at": "2999-01-01"}, "this time is still to come"),
         ({"asset": "'; DROP TABLE trades_unified; --"}, "no trade"),
         ({"asset": "<script>alert(1)</script>"}, "no trade"),

@@ -11,7 +11,7 @@ function age(milliseconds) {
 }
 
 export default {
-  props: { asset: String, at: String },
+  props: { asset: String, at: String, times: Number },
   template: `
   <section v-show="asset" class="depth" aria-label="order books">
     <p v-if="problem" class="problem" role="alert">{{ problem }}</p>
@@ -20,7 +20,7 @@ export default {
     <div v-show="books.length">
     <div ref="chart" class="chart" role="img" aria-label="what is offered up to each price; the table below has the best prices"></div>
     <div class="list" tabindex="0" role="region" aria-label="the books in numbers"><table class="venues">
-      <thead><tr><th>venue</th><th>market</th><th>best bid</th><th>best ask</th><th>spread, bps</th><th>levels</th><th>fetched</th><th>age</th></tr></thead>
+      <thead><tr><th>venue</th><th>market</th><th class="number">best bid</th><th class="number">best ask</th><th class="number">spread, bps</th><th class="number">levels</th><th class="number">fetched</th><th class="number">age</th></tr></thead>
       <tbody><tr v-for="(book, n) in books">
         <th scope="row"><span class="dot" :style="{ background: colours[n % colours.length] }"></span>{{ book.exchange }}</th>
         <td>{{ book.symbol }}</td><td class="number">{{ book.bid ?? "none" }}</td><td class="number">{{ book.ask ?? "none" }}</td>
@@ -33,7 +33,7 @@ export default {
   data: () => ({ books: [], none: "", problem: "", now: Date.now(), colours: ["inherit"] }),
   watch: {
     asset: "look",
-    at: "look",
+    times: "look",
   },
   mounted() {
     this.resized = new ResizeObserver(() => this.chart?.resize());
@@ -41,7 +41,7 @@ export default {
     this.themed = new MutationObserver(() => this.draw());
     this.themed.observe(document.body, { attributeFilter: ["class"] });
     this.ticking = setInterval(() => (this.now = Date.now()), 1000);
-    this.looking = setInterval(() => this.at || document.hidden || this.fetch(), EVERY);
+    this.looking = setInterval(() => this.at || document.hidden || this.fetching || this.fetch(), EVERY);
     this.look();
   },
   beforeUnmount() {
@@ -64,12 +64,14 @@ export default {
     async fetch() {
       if (!this.asset) return;
       const chosen = (this.chosen = new URLSearchParams({ asset: this.asset, at: this.at ?? "" }).toString());
+      this.fetching = true;
       let told;
       try {
         told = await (await fetch(`/books/depth?${chosen}`)).json();
       } catch {
         told = { error: "The server does not answer: is `schemahub ui` still running?" };
       }
+      this.fetching = false;
       if (chosen !== this.chosen) return; // another was chosen meanwhile
       this.problem = told.error ?? "";
       this.none = told.none ?? "";

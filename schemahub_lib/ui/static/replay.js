@@ -24,14 +24,15 @@ function lastAt(times, t) {
   return low - 1;
 }
 
-function isTyping(target) {
-  return target instanceof Element && target.closest("input, select, textarea, button, a, [role=combobox], .q-menu");
+// Whether a key is for what has the focus: for fields all are, for buttons and links the space bar.
+function isTaken(key, target) {
+  return target instanceof Element && target.closest(`input, select, textarea, [role=combobox], .q-menu${key === " " ? ", button, a" : ""}`);
 }
 
 export default {
   props: { choice: String, times: Number },
   template: `
-  <section class="player" aria-label="replay">
+  <section class="player" aria-label="replay" tabindex="-1">
     <p v-if="state == 'idle'" class="empty">Choose an asset and a time, or one of the bursts below, and press Replay.</p>
     <p v-else-if="state == 'loading' && !shown" class="empty" role="status">Reading the trades …</p>
     <p v-else-if="state == 'failed'" class="problem" role="alert">{{ words }}</p>
@@ -49,18 +50,18 @@ export default {
         <input ref="slider" type="range" min="0" :max="length" step="1000" @input="scrub" aria-label="time in the window">
         <output ref="clock" class="clock"></output>
         <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}x</option></select></label>
-        <button type="button" @click="copy">{{ copied ? "copied" : "link" }}</button>
+        <button type="button" @click="copy">{{ copied || "link" }}</button>
         <a class="button" :href="'/replay/trades.csv?' + choice" download>CSV</a>
         <button type="button" @click="picture">PNG</button>
       </div>
       <div class="list" tabindex="0" role="region" aria-label="last trades"><table class="venues">
-        <thead><tr><th>venue</th><th>market</th><th>last price</th><th>quantity</th><th>side</th><th>traded at</th><th>above the mean, bps</th></tr></thead>
+        <thead><tr><th>venue</th><th>market</th><th class="number">last price</th><th class="number">quantity</th><th>side</th><th class="number">traded at</th><th class="number">above the mean, bps</th></tr></thead>
         <tbody ref="rows"><tr v-for="(venue, n) in named"><th scope="row"><span class="dot" :style="{ background: colours.venues[n % colours.venues.length] }"></span>{{ venue.exchange }}</th><td>{{ venue.symbol }}</td><td class="number"></td><td class="number"></td><td></td><td class="number"></td><td class="number"></td></tr></tbody>
       </table></div>
       <p class="apart">Apart, of middle prices: <b ref="apart"></b></p>
     </div>
   </section>`,
-  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: false, colours: { venues: [] } }),
+  data: () => ({ state: "idle", shown: false, words: "", told: [], named: [], length: 0, playing: false, speed: 1, speeds: SPEEDS, copied: "", colours: { venues: [] } }),
   mounted() {
     // Not among Vue's data: it would watch each of the numbers.
     this.at = 0;
@@ -70,7 +71,7 @@ export default {
     this.resized.observe(this.$refs.chart);
     this.themed = new MutationObserver(() => this.window && palette().ink !== this.colours.ink && this.draw());
     this.themed.observe(document.body, { attributeFilter: ["class"] });
-    if (this.choice) this.load();
+    if (this.choice) this.load(Number(new URLSearchParams(location.search).get("t")) || 0);
   },
   beforeUnmount() {
     document.removeEventListener("keydown", this.onKey);
@@ -82,11 +83,13 @@ export default {
   },
   watch: {
     times() {
-      this.load();
+      this.load(0);
+      this.$el.focus(); // the keys are for it now, and it may be out of sight
     },
   },
   methods: {
-    async load() {
+    // From a time in the window on: its start plays, another is where a link stopped.
+    async load(from) {
       this.fetching?.abort();
       const fetching = (this.fetching = new AbortController());
       this.stop();
@@ -102,17 +105,20 @@ export default {
         this.shown = true;
         this.state = "shown";
         await this.$nextTick();
-        const asked = new URLSearchParams(location.search);
-        const again = asked.get("t") && ["asset", "at"].every((name) => asked.get(name) === new URLSearchParams(this.choice).get(name));
         this.draw();
-        this.seek(again ? Number(asked.get("t")) : 0);
+        this.seek(from);
         this.note();
-        if (window.trades && !again) this.toggle();
-        this.told = window.venues.length > 1 ? (await this.ask("movers", fetching)).told : [];
+        if (window.trades && !from) this.toggle();
       } catch (problem) {
         if (fetching.signal.aborted) return;
         this.state = "failed";
         this.words = problem.told || "The server does not answer: is `schemahub ui` still running?";
+        return;
+      }
+      try {
+        this.told = this.window.venues.length > 1 ? (await this.ask("movers", fetching)).told : [];
+      } catch (problem) {
+        if (!fetching.signal.aborted) this.told = [`Who moved first is not known: ${problem.told || "the server does not answer"}`];
       }
     },
     async ask(what, fetching) {
@@ -231,7 +237,7 @@ export default {
       this.note();
     },
     key(event) {
-      if (!this.window || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!this.window || isTaken(event.key, event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
       const speed = (by) => (this.speed = SPEEDS[Math.min(Math.max(SPEEDS.indexOf(this.speed) + by, 0), SPEEDS.length - 1)]);
       const does = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), Home: () => this.seek(0), End: () => this.seek(this.length), "+": () => speed(1), "-": () => speed(-1) }[event.key];
       if (!does) return;
@@ -244,9 +250,10 @@ export default {
     },
     async copy() {
       this.note();
-      await navigator.clipboard.writeText(location.href);
-      this.copied = true;
-      setTimeout(() => (this.copied = false), 1500);
+      // Over plain HTTP from another machine a browser gives pages no clipboard.
+      this.copied = navigator.clipboard ? "copied" : "it is in the address bar";
+      await navigator.clipboard?.writeText(location.href);
+      setTimeout(() => (this.copied = ""), 1500);
     },
     picture() {
       const ground = getComputedStyle(document.body).backgroundColor;
