@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -53,14 +54,18 @@ def by_duckdb(url: str, sql: str, parameters: Sequence[str], stopped: Callable[[
         table, _, metadata = node.name.partition("$")
         place = "$".join([f"table_{number}", *filter(None, [metadata])])
         version = node.args.get("version")
-        environment = AWS | {"AWS_ENDPOINT_URL": url, "SCHEMAHUB_DATABASE": node.db}
-        lake = Lake(Settings.load(profile="glue", warehouse="s3://unused", environment=environment))
-        tables[place] = (lake.find(table), int(version.expression.name) if version else None)
+        tables[place] = (_lake(url, node.db).find(table), int(version.expression.name) if version else None)
         name = node.alias or node.name
         node.replace(exp.alias_(exp.Table(this=exp.to_identifier(place, quoted=True)), name, table=True, quoted=True))
     found = duckdb.answer(tree.sql(dialect="duckdb"), tables, None, None)
     columns = [_column(one.name, *_named(one.type)) for one in found.schema]
     return columns, zip(*(map(_text, column.to_pylist()) for column in found.columns), strict=True)
+
+
+@cache
+def _lake(url: str, database: str) -> Lake:
+    environment = AWS | {"AWS_ENDPOINT_URL": url, "SCHEMAHUB_DATABASE": database}
+    return Lake(Settings.load(profile="glue", warehouse="s3://unused", environment=environment))
 
 
 def check(sql: str) -> None:

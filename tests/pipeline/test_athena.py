@@ -98,7 +98,8 @@ def executions() -> dict[str, str]:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.id)
 def test_a_panel_shows_the_same(panel: Panel, lake: Lake, by_duckdb: Lake) -> None:
-    found, expected = look(lake, panel, LIMITS), look(by_duckdb, panel, LIMITS)
+    patient = replace(LIMITS, seconds=600)  # the machine may be busy
+    found, expected = look(lake, panel, patient), look(by_duckdb, panel, patient)
     assert (found.error, found.sql) == (None, expected.sql)
     assert len(found.rows) == len(expected.rows) > 0
     for row, other in zip(found.rows, expected.rows, strict=True):
