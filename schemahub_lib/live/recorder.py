@@ -15,7 +15,7 @@ from schemahub_lib.exchanges.base import Exchange
 from schemahub_lib.exchanges.fields import moment
 from schemahub_lib.http.messages import Page, Record
 from schemahub_lib.live.feeds.base import Trade
-from schemahub_lib.live.sequence import Gap, Tape
+from schemahub_lib.live.sequence import GAP_MOST, Gap, Tape
 from schemahub_lib.pipeline import runs
 from schemahub_lib.pipeline.ingest import sync_watermarks
 from schemahub_lib.pipeline.pages import typed
@@ -42,10 +42,10 @@ class Recorder:
         with self._lock:
             self._tapes[trade.symbol].add(trade)
 
-    def settled(self, gap: Gap) -> None:
-        """Note that the trades of a gap are all that there are."""
+    def settled(self, gap: Gap, trades: Sequence[Trade]) -> None:
+        """Take in the trades of a gap, which are all that there are: also those that were added and dropped."""
         with self._lock:
-            self._tapes[gap.symbol].settled(gap)
+            self._tapes[gap.symbol].settled(gap, trades)
 
     def publish(self) -> list[Gap]:
         """Publish what follows the watermarks; what is missing between them and what waits still.
@@ -75,6 +75,8 @@ class Recorder:
             mark = state.watermark(symbol)
             with self._lock:
                 records, gap = tape.ready(mark), tape.behind(mark)
+                if gap is not None and len(gap) > GAP_MOST:
+                    tape.forget()  # the ingest that has to fill the gap brings these too
             gaps += [gap] if gap is not None else []
             if records:
                 batch[symbol] = self._fetched(symbol, records, mark)

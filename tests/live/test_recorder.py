@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.live import recorder as recorder_module
 from schemahub_lib.live.feeds.base import Trade
 from schemahub_lib.live.feeds.binance import BinanceFeed
 from schemahub_lib.live.recorder import Recorder
@@ -140,6 +141,32 @@ def test_a_trade_missed_and_not_fetched_is_not_claimed_as_covered(lake_of: LakeO
         recorder.add(trade)
     assert recorder.publish() == []
     assert numbers(lake, "binance") == [1, 2, 3, 4, 5, 6]
+
+
+def test_behind_a_gap_that_is_too_large_nothing_waits_and_nothing_is_claimed(
+    lake_of: LakeOf, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "GAP_MOST", 10)
+    lake, exchange = lake_of(simulator), EXCHANGES["binance"]
+    recorder = Recorder(lake, exchange, ["BTCUSDT"])
+    for trade in binance_trades((1, 2)):
+        recorder.add(trade)
+    recorder.publish()
+    for trade in binance_trades((21, 22)):
+        recorder.add(trade)
+    (gap,) = recorder.publish()
+    assert (gap.low, gap.high) == (3, 20)
+    assert recorder.publish() == []  # nothing waits behind it any more
+    for trade in binance_trades(range(3, 21)):  # as an ingest would bring them
+        recorder.add(trade)
+    recorder.publish()
+    for trade in binance_trades((24,)):
+        recorder.add(trade)
+    (gap,) = recorder.publish()
+    assert (gap.low, gap.high) == (21, 23)
+    recorder.settled(gap, binance_trades((21, 22)))  # that were added and forgotten
+    recorder.publish()
+    assert numbers(lake, "binance") == [*range(1, 23), 24]
 
 
 def test_what_a_recorder_had_not_published_when_it_died_is_fetched_by_the_next_run(
