@@ -142,7 +142,8 @@ class _View:
             self._found = self._live.found
             lines = [_line(line) for line in map(asdict, self._board.lines.values())]
             news |= {"lines": lines} if lines != self._lines else {}
-            news |= {"recorded": recorded} if (recorded := self._live.recorded) is not None else {}
+            if (recorded := self._live.recorded) is not None:
+                news |= {"recorded": recorded, "unrecorded": self._live.unrecorded}
             self._lines = lines
             news["found"] = [_found(one) for one in self._found[:LISTED]]
             news |= self._alerts() | self._samples()

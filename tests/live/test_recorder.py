@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def binance_trades(ids: Iterable[int]) -> list[Trade]:
 
 
 def recorded(live: Live) -> dict[str, int]:
-    return {recorder.report.source: recorder.report.rows for recorder in live.recorders}
+    return {recorder.report.source: recorder.rows for recorder in live.recorders}
 
 
 def test_recorded_trades_are_those_that_an_ingest_brings(simulator: Simulator, lake_of: LakeOf, tmp_path: Path) -> None:
@@ -197,6 +197,39 @@ def test_a_recording_is_told_of_in_the_ledgers(simulator: Simulator, lake_of: La
     ]
     (mark,) = [row for row in ledger(lake, WATERMARKS) if row["source"] == "coinbase"]
     assert mark["last_trade_id"] == str(numbers(lake, "coinbase")[-1])
+
+
+def test_a_long_recording_is_told_of_in_parts_each_with_its_own_rows(
+    simulator: Simulator, lake_of: LakeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "NOTED_EVERY", timedelta(0))
+    lake = lake_of(simulator)
+    recorder = Recorder(lake, EXCHANGES["binance"], ["BTCUSDT"])
+    for ids in ((1, 2, 3), (4, 5)):
+        for trade in binance_trades(ids):
+            recorder.add(trade)
+        recorder.publish()  # and it may be killed at any time after
+    runs = ledger(lake, RUNS)
+    assert sorted((run["status"], run["rows"]) for run in runs) == [("ok", 2), ("ok", 3)]
+    assert len({run["run_id"] for run in runs}) == 2
+    assert [row["last_trade_id"] for row in ledger(lake, WATERMARKS)] == ["5"]
+    assert recorder.rows == 5
+
+
+def test_a_recording_that_fails_says_so_until_it_succeeds(simulator: Simulator, lake_of: LakeOf) -> None:
+    lake, exchange = lake_of(simulator), EXCHANGES["binance"]
+    recorder = Recorder(lake, exchange, ["BTCUSDT"])
+    lake.ensure(exchange.raw_table)
+    for trade in binance_trades((1, 2)):
+        recorder.add(trade)
+    (files,) = Path(lake.settings.warehouse).rglob(exchange.raw_table.name)
+    away = files.rename(files.with_suffix(".away"))
+    recorder.publish()
+    assert recorder.report.errors.keys() == {"binance"}
+    away.rename(files)
+    recorder.publish()
+    assert recorder.report.errors == {}
+    assert numbers(lake, "binance") == [1, 2]
 
 
 def ledger(lake: Lake, table: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from schemahub_lib.config import Settings
+from schemahub_lib.live import venue
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
 from schemahub_lib.ui import live
@@ -100,3 +101,24 @@ def test_an_engine_that_records_starts_again_by_itself(
                 await asyncio.sleep(0.05)
 
     watched({"SCHEMAHUB_MAPPINGS": str(tmp_path / "nowhere")}, tmp_path, steps, record=True)
+
+
+def test_a_recording_that_fails_is_told_and_no_more_once_it_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(venue, "RECORD_EVERY", 0.2)
+    files = Path(tmp_path) / "warehouse"
+    files.write_text("no folder")
+    with Simulator(seed=7, rate_limits=False, trade_rate=3) as simulator:
+        urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
+
+        async def steps(watch: Watch) -> None:
+            stream = watch.told()
+            while not (told := await news(stream)).get("unrecorded"):
+                pass
+            assert "binance: " in told["unrecorded"]
+            files.unlink()
+            while (told := await news(stream)).get("unrecorded") != "" or not told["recorded"]:
+                pass
+
+        watched(urls, files, steps, record=True)
