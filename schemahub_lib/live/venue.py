@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from schemahub_lib.errors import Interrupted, RequestRejected, SchemaHubError, sentence
 from schemahub_lib.http.messages import Record
 from schemahub_lib.http.stream import Hangup
-from schemahub_lib.live.board import Board
+from schemahub_lib.live.board import SECOND, Board
 from schemahub_lib.live.feeds.base import Answer, Event, Feed, Goodbye, Quote, Status, Trade
 from schemahub_lib.live.recorder import Recorder
 from schemahub_lib.live.rest import Rest
@@ -52,16 +52,16 @@ class Venue:
         self._ids = {market.symbol: Ids() for market in feed.markets.values()}
         self._gaps: asyncio.Queue[Gap] = asyncio.Queue()
         self._asked: dict[Gap, int] = {}  # and how many trades the board tells as missing by it
+        self._told = 0  # when the present connection told a quote or a trade, or began
         self._too_far = set[str]()  # markets of which more is missing than is fetched
 
     def opened(self) -> Sequence[str]:
-        self._line.connections += 1
-        self._line.refused.clear()
+        self._told = self._clock()
+        self._board.opened(self.name, self._told)
         return self.feed.opened()
 
     def heard(self, frame: str) -> None:
         now = self._clock()
-        self._line.frames += 1
         try:
             events = self.feed.read(frame)
         except Exception as error:  # noqa: BLE001 - whatever a frame does to its reader, the feed goes on
@@ -71,6 +71,10 @@ class Venue:
             return
         for event in events:
             self._tell(event, now)
+        if any(isinstance(event, Quote | Trade) for event in events):
+            self._told = now
+        elif now - self._told > self._board.stale_after * SECOND:  # no quote is believed any more
+            raise Hangup(f"no quote and no trade came for {self._board.stale_after:g} s, although the connection lives")
 
     def ended(self, why: str) -> None:
         polled = self._line.state == "polled"  # and that goes on, however often a connection fails

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from schemahub_lib.live.board import Board
+from schemahub_lib.http.stream import Hangup
+from schemahub_lib.live.board import SECOND, Board
 from schemahub_lib.live.feeds import FEEDS
 from schemahub_lib.live.feeds.base import Trade
 from schemahub_lib.live.sequence import GAP_MOST, Gap
@@ -97,3 +98,16 @@ def test_while_many_trades_are_taken_in_others_have_their_turn(board: Board, ven
 
 async def at_once(work: Callable[[], Any]) -> Any:
     return work()
+
+
+def test_a_connection_that_beats_and_tells_nothing_is_left(board: Board, venue: Made, clock: Clock) -> None:
+    kraken = venue("kraken")
+    kraken.opened()
+    ticker = '{"symbol":"BTC/USD","bid":81205.0,"bid_qty":0.5,"ask":81205.1,"ask_qty":0.7}'
+    clock.now += int(board.stale_after) * SECOND
+    kraken.heard(f'{{"channel":"ticker","type":"update","data":[{ticker}]}}')
+    clock.now += int(board.stale_after) * SECOND
+    kraken.heard('{"channel":"heartbeat"}')
+    clock.now += 1
+    with pytest.raises(Hangup, match="no quote and no trade came for 60 s, although the connection lives"):
+        kraken.heard('{"channel":"heartbeat"}')
