@@ -306,6 +306,8 @@ def test_binance_announces_that_it_will_close_the_connection() -> None:
         ("binance", BINANCE_TRADE.replace('"m":true', '"m":"yes"')),
         ("kraken", f'{{"channel":"trade","data":[{KRAKEN_TRADE.replace("buy", "both")}]}}'),
         ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "null", 1)}]}}'),
+        ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "9e999999", 1)}]}}'),
+        ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "-1", 1)}]}}'),
         ("binance", "no json"),
     ],
 )
