@@ -67,9 +67,10 @@ class Recorder:
         return gaps
 
     def close(self) -> None:
-        """Publish what is left, and note the run in the ledgers."""
+        """Publish what is left, and note the run in the ledgers, as far as the store lets it."""
         self.publish()
-        self._note()
+        with self._tried():
+            self._note()
 
     @contextmanager
     def _tried(self) -> Iterator[None]:
@@ -77,7 +78,7 @@ class Recorder:
             yield
         except Exception as error:  # noqa: BLE001 - of the store or of another writer: the feed goes on
             self.report.errors[self._exchange.name] = sentence(error)
-            log.warning("%s: the stream is not recorded now, and tried again: %s", self._exchange.name, sentence(error))
+            log.warning("%s: the stream could not be recorded: %s", self._exchange.name, sentence(error))
 
     def _note(self) -> None:
         """Note in the ledgers what was done since the last time: a run like another."""

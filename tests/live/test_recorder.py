@@ -232,6 +232,23 @@ def test_a_recording_that_fails_says_so_until_it_succeeds(simulator: Simulator, 
     assert numbers(lake, "binance") == [1, 2]
 
 
+def test_an_exchange_that_cannot_be_recorded_at_the_end_keeps_no_other_from_it(
+    simulator: Simulator, lake_of: LakeOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = lake_of(simulator)
+    live = engine(lake, simulator, record=True)
+
+    async def steps() -> None:
+        await until(lambda: all(row.trade for row in live.board.rows.values()))
+        await until(lambda: all(count > 0 for count in recorded(live).values()))
+        (files,) = Path(lake.settings.warehouse).rglob(EXCHANGES["coinbase"].raw_table.name)
+        files.rename(files.with_suffix(".away"))
+
+    run_live(live, steps)
+    assert "coinbase: the stream could not be recorded" in caplog.text
+    assert {run["source"] for run in ledger(lake, RUNS)} >= {"binance", "kraken"}
+
+
 def ledger(lake: Lake, table: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = lake.ensure(table).scan().to_arrow().to_pylist()
     return found
