@@ -5,6 +5,7 @@ from __future__ import annotations
 DEADLINE = 120.0  # seconds from the first try of a request until ExchangeUnavailable
 FIRST = 0.5
 LONGEST = 30.0
+DOUBLINGS = 10  # after which LONGEST is reached
 
 
 def backoff(failures: int, retry_after: float | None, random: float) -> float:
@@ -12,5 +13,5 @@ def backoff(failures: int, retry_after: float | None, random: float) -> float:
 
     Never less than `retry_after`, what the exchange asked for.
     """
-    jitter = random * min(LONGEST, FIRST * 2.0 ** (failures - 1))
+    jitter = random * min(LONGEST, FIRST * 2.0 ** min(failures - 1, DOUBLINGS))
     return jitter if retry_after is None else retry_after + random * FIRST

@@ -82,7 +82,8 @@ async def _converse(session: aiohttp.ClientSession, url: str, listener: Listener
         for message in listener.opened():
             await socket.send_str(message)
         while True:
-            frame = await socket.receive(timeout=listener.silence)
+            async with asyncio.timeout(listener.silence):  # receive's own timeout starts anew at every ping
+                frame = await socket.receive()
             if frame.type is aiohttp.WSMsgType.TEXT:
                 listener.heard(frame.data)
             elif frame.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED):

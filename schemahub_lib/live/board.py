@@ -28,8 +28,7 @@ class Line:
     exchange: str
     state: FeedState = "connecting"
     words: str = ""
-    frames: int = 0
-    connections: int = 0
+    since: int = 0  # when the present connection was opened
     missed: int = 0  # trades that the feed left out
     fetched: int = 0  # trades that came over REST
     unreadable: int = 0  # frames
@@ -69,10 +68,14 @@ class Row:
 
     @property
     def lag(self) -> float | None:
-        """Seconds between the exchange's time of what came last and its coming; None where it tells no time."""
+        """Seconds between the exchange's time of what came last and its coming; None where it tells no time, and for
+        what is older than the connection: it was not told when it happened."""
+        came, time = self.traded, self.trade.time if self.trade is not None else None
         if self.quote is not None and self.quote.time is not None and self.quoted >= self.traded:
-            return (self.quoted - self.quote.time) / SECOND
-        return (self.traded - self.trade.time) / SECOND if self.trade is not None else None
+            came, time = self.quoted, self.quote.time
+        if time is None or time < self.line.since or not self.line.live:
+            return None
+        return (came - time) / SECOND
 
     def age(self, now: int) -> float | None:
         """Seconds since the quote came."""
@@ -80,8 +83,8 @@ class Row:
 
 
 class Board:
-    """The rows by exchange and symbol. `stale_after` is how many seconds a quote may stand, in a market that others
-    quote too, before it is not believed any more."""
+    """The rows by exchange and symbol. `stale_after` is how many seconds a quote may stand before it is not believed
+    any more."""
 
     def __init__(self, markets: Sequence[Market], stale_after: float = 60.0) -> None:
         self.stale_after = stale_after
@@ -101,6 +104,12 @@ class Board:
             if row.market.exchange == exchange and status.symbol in (None, row.market.symbol):
                 row.halted = status.halted
 
+    def opened(self, exchange: str, now: int) -> None:
+        """A connection is there."""
+        line = self.lines[exchange]
+        line.since = now
+        line.refused.clear()
+
     def moved(self, exchange: str, state: FeedState, words: str) -> None:
         """A connection's state has changed."""
         line = self.lines[exchange]
@@ -117,6 +126,8 @@ class Board:
         age = row.age(now)
         if age is not None and age > self.stale_after:
             return "stale feed", f"{venue} has not quoted {market} for {age:.0f} s"
+        if row.line.live and row.quote and row.quoted < row.line.since:
+            return "stale feed", f"{venue} has not quoted {market} on its present connection yet"
         if row.missing:
             return "gap", f"{row.missing} trades of {market} were missed at {venue} and are being fetched"
         return None

@@ -14,19 +14,8 @@ Reason = Literal["real", "fee-sized", "gap", "stale feed", "halt", "alias"]
 TRADABLE: tuple[Reason, ...] = ("real", "fee-sized")
 
 
-@dataclass(frozen=True)
-class Fee:
-    """What a taker pays at the lowest volume, in basis points, and where the exchange says so."""
-
-    taker: float
-    source: str
-
-
-FEES = {
-    "coinbase": Fee(60, "https://help.coinbase.com/en/exchange/trading-and-funding/exchange-fees"),
-    "binance": Fee(10, "https://www.binance.com/en/fee/trading"),
-    "kraken": Fee(40, "https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs"),
-}
+# What a taker pays at the lowest volume, in basis points; docs/live.md says where the exchanges tell it.
+FEES = {"coinbase": 60, "binance": 10, "kraken": 40}
 
 
 @dataclass(frozen=True)
@@ -42,15 +31,13 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """Two venues' prices of one asset. `apart` is how far the dearer middle is above the cheaper one; `edge` what is
-    left of buying at the one's ask and selling at the other's bid, `net` what is left of that after both taker fees;
-    all in basis points."""
+    """Two venues' prices of one asset. `apart` is how far the dearer middle is above the cheaper one, `net` what is
+    left of buying at the one's ask and selling at the other's bid after both taker fees; both in basis points."""
 
     base: str
     cheap: Row
     dear: Row
     apart: float
-    edge: float
     net: float
     reason: Reason
     words: str
@@ -85,9 +72,9 @@ def _compared(board: Board, one: Row, other: Row, now: int, thresholds: Threshol
     low, high = cheap.quote.mid, dear.quote.mid
     apart = float((high - low) / low) * BASIS_POINTS
     edge = float((dear.quote.bid - cheap.quote.ask) / cheap.quote.ask) * BASIS_POINTS
-    fees = FEES[cheap.market.exchange].taker + FEES[dear.market.exchange].taker
+    fees = FEES[cheap.market.exchange] + FEES[dear.market.exchange]
     reason, words = _why(board, cheap, dear, now, float(high / low), edge, fees, thresholds)
-    return Discrepancy(cheap.market.base, cheap, dear, apart, edge, edge - fees, reason, words)
+    return Discrepancy(cheap.market.base, cheap, dear, apart, edge - fees, reason, words)
 
 
 def _why(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemahub_lib.exchanges.base import Exchange
@@ -12,7 +14,8 @@ from schemahub_lib.tables.state import Intervals, cover
 from schemahub_lib.watermark import Watermark
 
 KEPT = 100  # stretches of ids that are remembered
-MOST = 200_000  # trades of a stream that wait to be recorded; what is dropped is fetched again
+GAP_MOST = 50_000  # trades of a gap that are fetched; what is more is an ingest's work
+WAITING_MOST = 2 * GAP_MOST  # trades of a stream that wait to be recorded; what is dropped is fetched again
 APART = 4  # microseconds: the feed and the REST API may tell the time of one trade a microsecond apart
 
 
@@ -63,20 +66,23 @@ class Tape:
 
     def __init__(self, exchange: Exchange, symbol: str) -> None:
         self._exchange, self._symbol = exchange, symbol
-        self._waiting: dict[int, tuple[int, Record | None]] = {}  # by id: when, and what; None where there is no trade
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        # By id: when, and what; None where there is no trade.
+        self._waiting: OrderedDict[int, tuple[int, Record | None]] = OrderedDict()
 
     def add(self, trade: Trade) -> None:
         self._waiting[trade.id] = (trade.time, trade.record)
-        if len(self._waiting) > MOST:
-            del self._waiting[min(self._waiting)]
+        if len(self._waiting) > WAITING_MOST:
+            self._waiting.popitem(last=False)
 
-    def settled(self, gap: Gap) -> None:
-        """Note that no trades have the ids of a gap which did not come."""
+    def settled(self, gap: Gap, trades: Iterable[Trade]) -> None:
+        """Take in all the trades that there are of a gap: its other ids have none."""
+        came = {trade.id: (trade.time, trade.record) for trade in trades}
         for number in range(gap.low, gap.high + 1):
-            self._waiting.setdefault(number, (gap.since, None))
+            self._waiting.setdefault(number, came.get(number, (gap.since, None)))
+
+    def forget(self) -> None:
+        """Wait for no trade any more."""
+        self._waiting.clear()
 
     def behind(self, mark: Watermark | None) -> Gap | None:
         """What is missing between a watermark and the first trade after it that waits."""
@@ -98,7 +104,7 @@ class Tape:
         if mark is not None and not mark.last_trade_id.isdecimal():
             return []
         last = min(self._waiting, default=0) - 1 if mark is None else int(mark.last_trade_id)
-        self._waiting = {number: told for number, told in self._waiting.items() if number > last}
+        self._waiting = OrderedDict((number, told) for number, told in self._waiting.items() if number > last)
         following: list[tuple[int, Record | None]] = []
         while (told := self._waiting.get(last + 1 + len(following))) is not None:
             following.append(told)

@@ -78,7 +78,13 @@ class Live:
     @property
     def recorded(self) -> int | None:
         """How many trades were landed; None where nothing is recorded."""
-        return sum(recorder.report.rows for recorder in self.recorders) if self.recorders else None
+        return sum(recorder.rows for recorder in self.recorders) if self.recorders else None
+
+    @property
+    def unrecorded(self) -> str:
+        """Why trades are not recorded now; empty while they are."""
+        errors = [error for recorder in self.recorders for error in list(recorder.report.errors.items())]
+        return "; ".join(f"{name}: {why}" for name, why in errors)
 
     async def run(self) -> None:
         """Until cancelled. What was recorded and is not published yet is published then."""

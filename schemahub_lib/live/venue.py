@@ -11,18 +11,18 @@ from typing import Protocol, TypeVar
 from schemahub_lib.errors import Interrupted, RequestRejected, SchemaHubError, sentence
 from schemahub_lib.http.messages import Record
 from schemahub_lib.http.stream import Hangup
-from schemahub_lib.live.board import Board
+from schemahub_lib.live.board import SECOND, Board
 from schemahub_lib.live.feeds.base import Answer, Event, Feed, Goodbye, Quote, Status, Trade
 from schemahub_lib.live.recorder import Recorder
 from schemahub_lib.live.rest import Rest
-from schemahub_lib.live.sequence import Gap, Ids
+from schemahub_lib.live.sequence import GAP_MOST, Gap, Ids
 
 log = logging.getLogger(__name__)
 
 POLL_EVERY = 5.0  # seconds, while there is no feed
 RECORD_EVERY = 30.0  # seconds: a microbatch
 REFILL_TRIES, REFILL_WAIT = 3, 2.0  # the REST API may tell a trade a little later than the feed
-REFILL_MOST = 50_000  # trades of a gap; what is more is an ingest's work
+SLICE = 1_000  # trades that are taken in at once, and then it is the others' turn
 GAPS_MOST = 1_000  # that wait to be filled; what a feed leaves out beyond them is an ingest's work too
 
 R = TypeVar("R")
@@ -52,24 +52,29 @@ class Venue:
         self._ids = {market.symbol: Ids() for market in feed.markets.values()}
         self._gaps: asyncio.Queue[Gap] = asyncio.Queue()
         self._asked: dict[Gap, int] = {}  # and how many trades the board tells as missing by it
+        self._told = 0  # when the present connection told a quote or a trade, or began
+        self._too_far = set[str]()  # markets of which more is missing than is fetched
 
     def opened(self) -> Sequence[str]:
-        self._line.connections += 1
-        self._line.refused.clear()
+        self._told = self._clock()
+        self._board.opened(self.name, self._told)
         return self.feed.opened()
 
     def heard(self, frame: str) -> None:
         now = self._clock()
-        self._line.frames += 1
         try:
             events = self.feed.read(frame)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a frame does to its reader, the feed goes on
             self._line.unreadable += 1
             level = logging.WARNING if self._line.unreadable == 1 else logging.DEBUG  # of many, one is told
             log.log(level, "%s: a frame of the feed cannot be read (%s): %.200s", self.name, error, frame)
             return
         for event in events:
             self._tell(event, now)
+        if any(isinstance(event, Quote | Trade) for event in events):
+            self._told = now
+        elif now - self._told > self._board.stale_after * SECOND:  # no quote is believed any more
+            raise Hangup(f"no quote and no trade came for {self._board.stale_after:g} s, although the connection lives")
 
     def ended(self, why: str) -> None:
         polled = self._line.state == "polled"  # and that goes on, however often a connection fails
@@ -115,13 +120,16 @@ class Venue:
     def _ask(self, gap: Gap, told: int = 0) -> None:
         if gap in self._asked or len(self._asked) >= GAPS_MOST:
             return
-        if len(gap) > REFILL_MOST:
-            log.warning(
-                "%s %s: %d trades are missing, more than are fetched while the feed runs; schemahub run ingest %s "
-                "fetches them",
-                *(self.name, gap.symbol, len(gap), self.name),
-            )
+        if len(gap) > GAP_MOST:
+            if gap.symbol not in self._too_far:  # it is asked for again and again
+                log.warning(
+                    "%s %s: %d trades are missing, more than are fetched while the feed runs; schemahub run ingest %s "
+                    "fetches them",
+                    *(self.name, gap.symbol, len(gap), self.name),
+                )
+            self._too_far.add(gap.symbol)
             return
+        self._too_far.discard(gap.symbol)
         self._asked[gap] = told
         self._board.rows[self.name, gap.symbol].missing += told
         self._gaps.put_nowait(gap)
@@ -139,10 +147,9 @@ class Venue:
                     log.info("%s %s: a gap of %d trades is not filled: %s", self.name, gap.symbol, len(gap), error)
                     await sleep(REFILL_WAIT)
                     continue
-                now = self._clock()
-                self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+                await self._fetched(trades)
                 if self._recorder is not None:
-                    self._recorder.settled(gap)
+                    self._recorder.settled(gap, trades)
                 break
             self._board.rows[self.name, gap.symbol].missing -= self._asked.pop(gap)
 
@@ -175,10 +182,15 @@ class Venue:
         except RequestRejected as error:
             self._line.refused[symbol] = error.message
             return
-        now = self._clock()
         if quote is not None and not self._line.live:  # what came meanwhile is newer
-            self._board.quoted(self.name, quote, now)
-        self._line.fetched += sum(self._traded(trade, now) for trade in trades)
+            self._board.quoted(self.name, quote, self._clock())
+        await self._fetched(trades)
+
+    async def _fetched(self, trades: Sequence[Trade]) -> None:
+        now = self._clock()
+        for start in range(0, len(trades), SLICE):
+            self._line.fetched += sum(self._traded(trade, now) for trade in trades[start : start + SLICE])
+            await asyncio.sleep(0)
 
     async def record(self, sleep: Sleep, in_thread: InThread) -> None:
         """Publish the trades in microbatches, for ever."""

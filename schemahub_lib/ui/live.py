@@ -27,13 +27,15 @@ from schemahub_lib.ui.layout import page
 log = logging.getLogger(__name__)
 
 EVERY = 0.1  # seconds between two pushes to a browser
+AGAIN = 30.0  # seconds after which a recording that has failed is started again
 LISTED = 50  # discrepancies
 
 Json = dict[str, Any]
 
 
 class Watch:
-    """The engine behind the page. It starts with the first who looks, and runs on until the server is `stopping`."""
+    """The engine behind the page. It starts with the first who looks, and runs on until the server is `stopping`; one
+    that records starts again by itself where it has failed."""
 
     def __init__(self, lake: Lake, record: bool, stopping: Callable[[], bool]) -> None:
         self._lake, self._record, self._stopping = lake, record, stopping
@@ -78,6 +80,13 @@ class Watch:
         return bool(self._problem) or self._stopping()
 
     async def _run(self) -> None:
+        await self._run_once()
+        while self._record:
+            await asyncio.sleep(AGAIN)
+            self._problem = ""
+            await self._run_once()
+
+    async def _run_once(self) -> None:
         try:
             markets = await asyncio.to_thread(find_markets, self._lake.settings)
             self._live = Live(self._lake, markets, thresholds=self.thresholds, record=self._record)
@@ -133,7 +142,8 @@ class _View:
             self._found = self._live.found
             lines = [_line(line) for line in map(asdict, self._board.lines.values())]
             news |= {"lines": lines} if lines != self._lines else {}
-            news |= {"recorded": recorded} if (recorded := self._live.recorded) is not None else {}
+            if (recorded := self._live.recorded) is not None:
+                news |= {"recorded": recorded, "unrecorded": self._live.unrecorded}
             self._lines = lines
             news["found"] = [_found(one) for one in self._found[:LISTED]]
             news |= self._alerts() | self._samples()

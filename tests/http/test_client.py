@@ -205,3 +205,7 @@ def test_the_backoff_doubles_up_to_its_longest_and_never_undercuts_what_was_aske
         assert delay == random * min(LONGEST, FIRST * 2.0 ** (failures - 1))
     else:
         assert asked <= delay <= asked + FIRST
+
+
+def test_after_days_of_failures_the_wait_is_the_longest():
+    assert backoff(100_000, None, 0.5) == LONGEST / 2

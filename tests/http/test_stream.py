@@ -116,6 +116,19 @@ def test_a_connection_on_which_nothing_comes_is_left() -> None:
     assert ear.ends == ["nothing came for 0.2 s"]
 
 
+def test_pings_alone_do_not_keep_a_connection() -> None:
+    async def serve(socket: web.WebSocketResponse) -> None:
+        for _ in range(40):
+            await socket.ping()
+            with suppress(TimeoutError):
+                if (await socket.receive(timeout=0.05)).type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PONG):
+                    return
+
+    ear = Ear(silence=0.3)
+    heard(serve, ear)
+    assert ear.ends == ["nothing came for 0.3 s"]
+
+
 def test_a_listener_may_want_another_connection() -> None:
     async def serve(socket: web.WebSocketResponse) -> None:
         await socket.send_str("leave")

@@ -211,6 +211,14 @@ def test_a_book_that_crosses_itself_is_left_for_a_fresh_one() -> None:
     assert feed.read(update(["buy", "90", "1"])) == []
 
 
+@pytest.mark.parametrize("bid", ["101", "102"])
+def test_a_book_that_comes_locked_or_crossed_quotes_nothing_until_it_is_not(bid: str) -> None:
+    feed = feed_of("coinbase")
+    assert feed.read(snapshot(bids=[["100", "2"], [bid, "1"]], asks=[["101", "4"]])) == []
+    assert feed.read(update(["buy", "103", "1"])) == []
+    assert best(feed.read(update(["buy", "103", "0"], ["buy", bid, "0"]))) == [("100", "2", "101", "4")]
+
+
 def test_a_book_with_an_empty_side_quotes_nothing() -> None:
     assert feed_of("coinbase").read(snapshot(bids=[], asks=[["101", "4"]])) == []
 
@@ -298,6 +306,8 @@ def test_binance_announces_that_it_will_close_the_connection() -> None:
         ("binance", BINANCE_TRADE.replace('"m":true', '"m":"yes"')),
         ("kraken", f'{{"channel":"trade","data":[{KRAKEN_TRADE.replace("buy", "both")}]}}'),
         ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "null", 1)}]}}'),
+        ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "9e999999", 1)}]}}'),
+        ("kraken", f'{{"channel":"ticker","data":[{TICKER.replace("81205.0", "-1", 1)}]}}'),
         ("binance", "no json"),
     ],
 )

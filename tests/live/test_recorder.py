@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from schemahub_lib.exchanges import EXCHANGES
+from schemahub_lib.live import recorder as recorder_module
 from schemahub_lib.live.feeds.base import Trade
 from schemahub_lib.live.feeds.binance import BinanceFeed
 from schemahub_lib.live.recorder import Recorder
@@ -63,7 +64,7 @@ def binance_trades(ids: Iterable[int]) -> list[Trade]:
 
 
 def recorded(live: Live) -> dict[str, int]:
-    return {recorder.report.source: recorder.report.rows for recorder in live.recorders}
+    return {recorder.report.source: recorder.rows for recorder in live.recorders}
 
 
 def test_recorded_trades_are_those_that_an_ingest_brings(simulator: Simulator, lake_of: LakeOf, tmp_path: Path) -> None:
@@ -142,6 +143,32 @@ def test_a_trade_missed_and_not_fetched_is_not_claimed_as_covered(lake_of: LakeO
     assert numbers(lake, "binance") == [1, 2, 3, 4, 5, 6]
 
 
+def test_behind_a_gap_that_is_too_large_nothing_waits_and_nothing_is_claimed(
+    lake_of: LakeOf, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "GAP_MOST", 10)
+    lake, exchange = lake_of(simulator), EXCHANGES["binance"]
+    recorder = Recorder(lake, exchange, ["BTCUSDT"])
+    for trade in binance_trades((1, 2)):
+        recorder.add(trade)
+    recorder.publish()
+    for trade in binance_trades((21, 22)):
+        recorder.add(trade)
+    (gap,) = recorder.publish()
+    assert (gap.low, gap.high) == (3, 20)
+    assert recorder.publish() == []  # nothing waits behind it any more
+    for trade in binance_trades(range(3, 21)):  # as an ingest would bring them
+        recorder.add(trade)
+    recorder.publish()
+    for trade in binance_trades((24,)):
+        recorder.add(trade)
+    (gap,) = recorder.publish()
+    assert (gap.low, gap.high) == (21, 23)
+    recorder.settled(gap, binance_trades((21, 22)))  # that were added and forgotten
+    recorder.publish()
+    assert numbers(lake, "binance") == [*range(1, 23), 24]
+
+
 def test_what_a_recorder_had_not_published_when_it_died_is_fetched_by_the_next_run(
     simulator: Simulator, lake_of: LakeOf
 ) -> None:
@@ -170,6 +197,56 @@ def test_a_recording_is_told_of_in_the_ledgers(simulator: Simulator, lake_of: La
     ]
     (mark,) = [row for row in ledger(lake, WATERMARKS) if row["source"] == "coinbase"]
     assert mark["last_trade_id"] == str(numbers(lake, "coinbase")[-1])
+
+
+def test_a_long_recording_is_told_of_in_parts_each_with_its_own_rows(
+    simulator: Simulator, lake_of: LakeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "NOTED_EVERY", timedelta(0))
+    lake = lake_of(simulator)
+    recorder = Recorder(lake, EXCHANGES["binance"], ["BTCUSDT"])
+    for ids in ((1, 2, 3), (4, 5)):
+        for trade in binance_trades(ids):
+            recorder.add(trade)
+        recorder.publish()  # and it may be killed at any time after
+    runs = ledger(lake, RUNS)
+    assert sorted((run["status"], run["rows"]) for run in runs) == [("ok", 2), ("ok", 3)]
+    assert len({run["run_id"] for run in runs}) == 2
+    assert [row["last_trade_id"] for row in ledger(lake, WATERMARKS)] == ["5"]
+    assert recorder.rows == 5
+
+
+def test_a_recording_that_fails_says_so_until_it_succeeds(simulator: Simulator, lake_of: LakeOf) -> None:
+    lake, exchange = lake_of(simulator), EXCHANGES["binance"]
+    recorder = Recorder(lake, exchange, ["BTCUSDT"])
+    lake.ensure(exchange.raw_table)
+    for trade in binance_trades((1, 2)):
+        recorder.add(trade)
+    (files,) = Path(lake.settings.warehouse).rglob(exchange.raw_table.name)
+    away = files.rename(files.with_suffix(".away"))
+    recorder.publish()
+    assert recorder.report.errors.keys() == {"binance"}
+    away.rename(files)
+    recorder.publish()
+    assert recorder.report.errors == {}
+    assert numbers(lake, "binance") == [1, 2]
+
+
+def test_an_exchange_that_cannot_be_recorded_at_the_end_keeps_no_other_from_it(
+    simulator: Simulator, lake_of: LakeOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = lake_of(simulator)
+    live = engine(lake, simulator, record=True)
+
+    async def steps() -> None:
+        await until(lambda: all(row.trade for row in live.board.rows.values()))
+        await until(lambda: all(count > 0 for count in recorded(live).values()))
+        (files,) = Path(lake.settings.warehouse).rglob(EXCHANGES["coinbase"].raw_table.name)
+        files.rename(files.with_suffix(".away"))
+
+    run_live(live, steps)
+    assert "coinbase: the stream could not be recorded" in caplog.text
+    assert {run["source"] for run in ledger(lake, RUNS)} >= {"binance", "kraken"}
 
 
 def ledger(lake: Lake, table: Any) -> list[dict[str, Any]]:

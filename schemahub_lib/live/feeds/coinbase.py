@@ -73,22 +73,21 @@ class CoinbaseFeed(Feed):
             return [*self.trades([(told, frame)], product)]
         if kind == "snapshot":
             self._books[product] = book = _Book(told["bids"], told["asks"])
-            return self._best(product, book, told.get("time"))
+            return self._best(product, book, told.get("time"))  # one that crosses itself is that of an auction
         if kind == "l2update" and product in self._books:
             book = self._books[product]
-            before = book.best
+            before, crossed = book.best, book.crossed
             for side, price, size in told["changes"]:
                 book.change(side, decimal(price), decimal(size))
+            if book.crossed and not crossed:
+                return [Goodbye(f"the book of {product} crosses itself, so a change of it was missed")]
             return self._best(product, book, told.get("time")) if book.best != before else []
         return []
 
     def _best(self, product: str, book: _Book, time: str | None) -> list[Event]:
         best = book.best
-        if best is None:
+        if best is None or book.crossed:
             return []
-        bid, _, ask, _ = best
-        if bid >= ask:
-            return [Goodbye(f"the book of {product} crosses itself, so a change of it was missed")]
         return [Quote(product, *best, iso(time) if time else None)]
 
 
@@ -128,3 +127,9 @@ class _Book:
         if not bids or not asks:
             return None
         return bids[-1], self._sizes["buy"][bids[-1]], asks[0], self._sizes["sell"][asks[0]]
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is at the best ask, or above it."""
+        best = self.best
+        return best is not None and best[0] >= best[2]

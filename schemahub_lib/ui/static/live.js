@@ -26,7 +26,8 @@ export default {
     <p v-else-if="unreached" class="problem" role="alert">No feed could be reached: {{ unreached }}</p>
     <div v-show="shown">
       <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market || "a subscription" }}: {{ why }}</span></li></ul>
-      <p v-if="recorded != null" class="words" role="status">{{ recorded.toLocaleString("en") }} trades recorded</p>
+      <p v-if="unrecorded" class="problem" role="alert">Trades are not recorded now, and it is tried again: {{ unrecorded }}</p>
+      <p v-else-if="recorded != null" class="words" role="status">{{ recorded.toLocaleString("en") }} trades recorded</p>
       <div class="controls" role="group" aria-label="table">
         <button type="button" @click="toggle" :aria-pressed="String(paused)" class="play wide">{{ paused ? "resume" : "pause" }}</button>
         <label>filter <input type="search" v-model="filter" placeholder="BTC, kraken" aria-label="filter the table"></label>
@@ -49,7 +50,7 @@ export default {
       <div class="alerts" role="log" aria-label="alerts" tabindex="0"><ol><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol></div>
     </div>
   </section>`,
-  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null }),
+  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null, unrecorded: "" }),
   computed: {
     unreached() {
       const down = this.lines.filter((line) => line.state === "down");
@@ -119,6 +120,7 @@ export default {
     connect() {
       this.told = new EventSource("/live/told");
       this.told.onmessage = (event) => this.take(JSON.parse(event.data));
+      this.told.onopen = () => (this.alerts = []); // a new connection, whoever made it, tells all of them
       this.told.onerror = () => (this.problem ||= "The server does not answer: is `schemahub ui` still running?");
     },
     toggle() {
@@ -137,7 +139,7 @@ export default {
       this.now = news.now;
       if (news.rows) this.put(news.rows);
       if (news.lines) this.lines = news.lines;
-      if (news.recorded != null) this.recorded = news.recorded;
+      if (news.recorded != null) [this.recorded, this.unrecorded] = [news.recorded, news.unrecorded];
       if (news.found) this.found = news.found;
       if (news.alerts) this.alerts = [...news.alerts, ...this.alerts].slice(0, ALERTS);
       if (news.samples) this.keep(news.samples);
