@@ -73,8 +73,8 @@ class Book:
 
 def books(lake: Lake, name: str, at: datetime | None = None) -> list[Book]:
     """The latest snapshot of each venue's markets of an asset (`BTC`: those in dollars, where there are any), or of a
-    symbol as the venue or canonically spelled (`BTC-EUR`); with `at`, the latest fetched in the 31 days until then. None
-    of a venue that has none."""
+    symbol as the venue or canonically spelled (`BTC-EUR`); with `at`, the latest fetched in the 31 days until then.
+    None of a venue that has none."""
     by = at or datetime.now(UTC)
     found = []
     for exchange, table, newest in _tables(lake):

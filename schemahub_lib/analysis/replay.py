@@ -167,14 +167,14 @@ def replay(
 ) -> Replay:
     """The trades of a window, of all venues or those named (`COINBASE`), now or as the lake knew them at `as_of`.
 
-    Of an asset (`BTC`) they are those for dollars or tokens that stand for one, if there are any; a symbol (`BTC-EUR`) is
-    one market's at each venue, as it is canonically spelled.
+    Of an asset (`BTC`) they are those for dollars or tokens that stand for one, if there are any; a symbol (`BTC-EUR`,
+    as it is canonically spelled) is one market at each venue.
 
     Of more than 60,000 trades some are kept, that tell how the price went. Raises UsageError for a window that cannot
     be, and without unified trades.
     """
     if not timedelta() < length <= LONGEST:
-        raise UsageError(f"a replay's window is longer than nothing, and {LONGEST} at most")
+        raise UsageError("a replay's window is longer than nothing, and an hour at most")
     end = start + length
     parameters: dict[str, Parameter] = {"start": start, "end": end, "asset": asset, "venues": ",".join(venues)}
     rows = query(lake, _TRADES, as_of, parameters=parameters, dialect=DIALECT, limits=PAGE)

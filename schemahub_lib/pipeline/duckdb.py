@@ -31,7 +31,8 @@ def answer(
     beyond `limits` and where S3 refuses."""
     import duckdb
 
-    config = {"temp_directory": f"{tempfile.gettempdir()}/schemahub-query"}  # else it would be where the program runs
+    # What memory does not hold DuckDB would lay where the program runs.
+    config: dict[str, Any] = {"temp_directory": f"{tempfile.gettempdir()}/schemahub-query"}
     if limits:
         config |= {"memory_limit": f"{limits.megabytes}MB", "max_temp_directory_size": f"{limits.megabytes}MB"}
     connection = duckdb.connect(config=config)

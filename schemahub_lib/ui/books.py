@@ -38,8 +38,8 @@ def add_page(lake: Lake) -> None:
     """Add the page, and the address from which depth is fetched."""
 
     @app.get("/books/depth")
-    async def depth(request: Request, asset: str, at: str = "") -> Response:
-        return await answer(request, lambda: _depth(lake, asset.strip().upper(), at.strip()))
+    async def depth(asset: str, at: str = "") -> Response:
+        return await answer(lambda: _depth(lake, asset.strip().upper(), at.strip()))
 
     @ui.page("/books")
     def show(request: Request) -> None:
@@ -63,7 +63,7 @@ def _contents(lake: Lake, values: dict[str, str]) -> None:
             asset = ui.select(options, label="Asset", value=values["asset"], on_change=look)
             asset.bind_value(values, "asset").classes("asset")
             at = ui.input("At (UTC)", placeholder="now").bind_value(values, "at").classes("at")
-            at.on("keydown.enter", look)
+            at.on("keyup.enter", look)
             ui.button("Show", on_click=look, color=None).classes("go")
         look()
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 import orjson
 from nicegui import ui
 from nicegui.element import Element
-from starlette.requests import Request
 from starlette.responses import Response
 
 from schemahub_lib.errors import sentence
@@ -23,6 +22,10 @@ PAGES = {"/": "Replay", "/live": "Live", "/books": "Books", "/operations": "Oper
 # Of what scripts ask: each may take what its limits allow.
 _AT_A_TIME = asyncio.Semaphore(2)
 T = TypeVar("T")
+
+
+class Theme(Element, component="static/theme.js"):
+    """The button for light or dark."""
 
 
 @contextmanager
@@ -40,8 +43,7 @@ def page(title: str) -> Iterator[None]:
                     link.props('aria-current="page"')
         ui.element("span").classes("grow")
         ui.html('<span class="utc">all times are UTC</span>', sanitize=False)
-        dark = ui.dark_mode(None)
-        ui.button(icon="contrast", on_click=dark.toggle, color=None).props('flat round aria-label="light or dark"')
+        Theme()
     with ui.element("div").props("id=main tabindex=-1").classes("main"):
         ui.html(f'<h1 class="title">{title}</h1>', sanitize=False)
         yield
@@ -74,14 +76,9 @@ def filled(place: Element, what: Callable[[], T], show: Callable[[T], None], rea
     ui.timer(0, fill, once=True)
 
 
-async def answer(request: Request, told: Callable[[], Any]) -> Response:
-    """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had.
-
-    Whoever does not wait for it any more when its turn has come gets nothing.
-    """
+async def answer(told: Callable[[], Any]) -> Response:
+    """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had."""
     async with _AT_A_TIME:
-        if await request.is_disconnected():
-            return Response(status_code=499)
         try:
             body, status = await asyncio.to_thread(told), 200
         except Exception as error:  # noqa: BLE001 - the page says so, whatever it is

@@ -57,7 +57,9 @@ class Choice:
         """Raises UsageError for a choice that makes no sense."""
         if not self.asset or not self.at:
             raise UsageError("choose an asset, such as BTC, and a time")
-        venues = [name.strip().upper() for name in self.venues.split(",") if name.strip()]
+        venues = re.findall(r"[^\s,]+", self.venues.upper())
+        if unknown := {name.lower() for name in venues} - EXCHANGES.keys():
+            raise UsageError(f"there is no exchange {min(unknown)}: there are {', '.join(sorted(EXCHANGES))}")
         known = parse_time(self.as_of) if self.as_of else None
         return replay(lake, self.asset.upper(), parse_time(self.at), parse_duration(self.window), venues, known)
 
@@ -99,11 +101,11 @@ def add_page(lake: Lake) -> None:
 
     @app.get("/replay/ticks")
     async def ticks(request: Request) -> Response:
-        return await answer(request, lambda: _ticks(Choice.of(request.query_params).replay(lake)))
+        return await answer(lambda: _ticks(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/movers")
     async def movers(request: Request) -> Response:
-        return await answer(request, lambda: _movers(Choice.of(request.query_params).replay(lake)))
+        return await answer(lambda: _movers(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/trades.csv")
     def trades(request: Request) -> Response:
@@ -111,7 +113,7 @@ def add_page(lake: Lake) -> None:
             shown = Choice.of(request.query_params).replay(lake)
         except SchemaHubError as error:
             return Response(f"{error}\n", 400, media_type="text/plain")
-        name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}{'_drawn' if shown.thinned else ''}.csv"
+        name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}{'_drawn' * shown.thinned}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(_csv(shown), media_type="text/csv", headers=headers)
 
@@ -133,7 +135,7 @@ def _contents(lake: Lake, choice: Choice) -> None:
         asset.set_autocomplete(assets)
 
     def text(label: str, name: str, hint: str) -> ui.input:
-        return ui.input(label, placeholder=hint).bind_value(values, name).on("keydown.enter", play).classes(name)
+        return ui.input(label, placeholder=hint).bind_value(values, name).on("keyup.enter", play).classes(name)
 
     with ui.row().classes("choice"):
         asset = text("Asset or symbol", "asset", "BTC")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,7 @@ def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> 
     books.add_page(lake)
     operations.add_page(lake)
     app.on_startup(lambda: asyncio.to_thread(_warm_up, lake))
+    logging.getLogger("uvicorn.error").addFilter(_waited_for)
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)
@@ -49,6 +51,11 @@ def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> 
             show_welcome_message=False,
             timeout_graceful_shutdown=1,
         )
+
+
+def _waited_for(record: logging.LogRecord) -> bool:
+    """False for what Starlette says when a browser goes away before it has a file that it asked for."""
+    return not (record.exc_info and str(record.exc_info[1]) == "No response returned.")
 
 
 def _warm_up(lake: Lake) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -200,6 +201,34 @@ def test_a_day_of_the_calendar_is_its_midnight(watched: Watched, address: str) -
     expect(page.get_by_label("From (UTC)")).to_have_value(re.compile(r"\d{4}-\d\d-15T00:00:00Z"))
 
 
+def test_light_and_dark_are_chosen_for_all_pages(watched: Watched, address: str) -> None:
+    page = watched.page
+    ground = "getComputedStyle(document.body).backgroundColor"
+    go(page, address)
+    shown(page)
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="light or dark").click()
+    expect(page.locator("body")).to_have_class(re.compile("body--dark"))
+    page.goto(f"{address}/books")
+    expect(page.locator("body")).to_have_class(re.compile("body--dark"))
+    assert page.evaluate(ground) != light
+    page.get_by_role("button", name="light or dark").click()
+    expect(page.locator("body")).to_have_class(re.compile("body--light"))
+
+
+def test_time_is_at_the_same_place_on_both_axes(watched: Watched, address: str) -> None:
+    go(watched.page, address)
+    shown(watched.page)
+    places = watched.page.evaluate(
+        """async () => {
+            const { echarts } = await import("nicegui-echart");
+            const chart = echarts.getInstanceByDom(document.querySelector(".screen .chart"));
+            return [0, 1].map((xAxisIndex) => [0, 6e6, 12e6].map((t) => chart.convertToPixel({ xAxisIndex }, t)));
+        }"""
+    )
+    assert places[0] == pytest.approx(places[1], abs=0.5)
+
+
 def test_the_slider_scrubs_and_the_speed_is_chosen(watched: Watched, address: str) -> None:
     page = watched.page
     go(page, address)
@@ -241,10 +270,46 @@ def test_its_trades_are_saved_as_csv_and_the_frame_as_a_picture(
     assert found == {
         (row["exchange"], f"{row['trade_ts']:%Y-%m-%dT%H:%M:%S.%f}Z", row["price"], row["side"]) for row in trades
     }
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="PNG").click()
-    saved.value.save_as(tmp_path / "frame.png")
-    assert (tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
+
+
+# How many points of a picture, from a share of its width on, are not of its ground: where charts are, and below them.
+_DRAWN = """async ([picture, from]) => {
+    const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(picture), (c) => c.charCodeAt(0))]));
+    const brush = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+    brush.drawImage(bitmap, 0, 0);
+    const ground = brush.getImageData(0, 0, 1, 1).data.join();
+    const drawn = (left, top, right, bottom) => {
+        const { data } = brush.getImageData(left, top, right - left, bottom - top);
+        return data.reduce((count, _, i) => count + (i % 4 === 0 && data.slice(i, i + 4).join() !== ground), 0);
+    };
+    const left = 140 + from * (bitmap.width - 172) + 6;
+    return {
+        charts: drawn(left, 120, bitmap.width - 34, bitmap.height - 80),
+        caption: drawn(0, bitmap.height - 30, 700, bitmap.height),
+        legend: drawn(0, 0, bitmap.width, 60),
+    };
+}"""
+
+
+def test_the_frame_on_screen_is_saved_as_a_picture(watched: Watched, address: str, tmp_path: Path) -> None:
+    page = watched.page
+    go(page, address, t="3000000")
+    shown(page)
+
+    def drawn(time: int) -> dict[str, int]:
+        page.get_by_role("slider").fill(str(time))
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="PNG").click()
+        saved.value.save_as(tmp_path / f"{time}.png")
+        picture = b64encode((tmp_path / f"{time}.png").read_bytes()).decode()
+        found: dict[str, int] = page.evaluate(_DRAWN, [picture, 0.25])
+        return found
+
+    early, late = drawn(3_000_000), drawn(12_000_000)
+    assert early["charts"] == 0, "what is later is in the picture"
+    assert late["charts"] > 10_000
+    assert early["legend"] == late["legend"] > 0
+    assert early["caption"] > 0, "it does not say what it is"
 
 
 @pytest.mark.parametrize(
@@ -261,6 +326,7 @@ def test_its_trades_are_saved_as_csv_and_the_frame_as_a_picture(
         ({"asset": "'; DROP TABLE trades_unified; --"}, "no trade"),
         ({"asset": "<script>alert(1)</script>"}, "no trade"),
         ({"venues": "okx"}, "no trade"),
+        ({"venues": "coinbase foo"}, "there is no exchange foo: there are binance, coinbase"),
         ({"as_of": "2020-01-01"}, "did not exist at 2020-01-01"),
     ],
 )

@@ -102,7 +102,7 @@ export default {
         grid: { left: 70, right: 16, top: 52, bottom: 68 },
         xAxis: axis({ scale: true, splitLine: { show: false } }),
         yAxis: axis({ name: "offered up to the price, in coins" }),
-        dataZoom: [{ type: "inside", ...zoom }, { type: "slider", bottom: 8, height: 24, textStyle: { color: ink }, borderColor: line, ...zoom }],
+        dataZoom: [{ type: "inside", zoomOnMouseWheel: "shift", ...zoom }, { type: "slider", bottom: 8, height: 24, textStyle: { color: ink }, borderColor: line, ...zoom }],
         tooltip: { trigger: "axis", backgroundColor: soft, borderColor: line, textStyle: { color: ink }, valueFormatter: (value) => (value == null ? "" : value.toPrecision(6)) },
         series: this.books.flatMap((book, n) =>
           [["bids", "start"], ["asks", "end"]].map(([side, step]) => ({ name: named(book), type: "line", step, showSymbol: false, color: this.colours[n % this.colours.length], lineStyle: { width: 1.5 }, areaStyle: { opacity: 0.12 }, data: book[side] })),

@@ -47,7 +47,7 @@ export default {
         <button type="button" @click="toggle" :aria-label="playing ? 'pause' : 'play'" aria-keyshortcuts="Space" class="play">{{ playing ? "❚❚" : "▶" }}</button>
         <button type="button" @click="step(-1)" aria-label="a trade back" aria-keyshortcuts="ArrowLeft">◂</button>
         <button type="button" @click="step(1)" aria-label="a trade on" aria-keyshortcuts="ArrowRight">▸</button>
-        <input ref="slider" type="range" min="0" :max="length" step="1000" @input="scrub" aria-label="time in the window">
+        <input ref="slider" type="range" min="0" :max="length" step="1000" @input="go(Number($event.target.value))" aria-label="time in the window">
         <output ref="clock" class="clock"></output>
         <label>speed <select v-model.number="speed"><option v-for="s in speeds" :value="s">{{ s }}x</option></select></label>
         <button type="button" @click="copy">{{ copied || "link" }}</button>
@@ -169,7 +169,8 @@ export default {
         animation: false,
         textStyle: { color: c.ink },
         legend: { top: 0, textStyle: { color: c.ink }, data: [...venues.map((venue) => venue.exchange), "apart"] },
-        grid: [{ left: 70, right: 16, top: 44, height: "50%" }, { left: 70, right: 16, top: "70%", bottom: 28 }],
+        // Without outer bounds: ECharts would make room for the last label of the one, and time would not be the same on both.
+        grid: [{ left: 70, right: 16, top: 44, height: "50%", outerBoundsMode: "none" }, { left: 70, right: 16, top: "70%", bottom: 28, outerBoundsMode: "none" }],
         xAxis: [time(0, false), time(1, true)],
         yAxis: [axis(0, { type: "value", scale: true, name: "price" }), axis(1, { type: "value", name: "basis points: above the mean, and apart" })],
         series,
@@ -217,8 +218,10 @@ export default {
         if (!this.playing) return;
         this.seek(this.at + (before === null ? 0 : (now - before) * 1000 * this.speed));
         before = now;
-        if (this.at >= this.length) this.stop();
-        else this.next = requestAnimationFrame(run);
+        if (this.at >= this.length) {
+          this.stop();
+          this.note();
+        } else this.next = requestAnimationFrame(run);
       };
       this.next = requestAnimationFrame(run);
     },
@@ -227,20 +230,18 @@ export default {
       cancelAnimationFrame(this.next);
     },
     step(way) {
-      this.stop();
       const i = lastAt(this.moments, way > 0 ? this.at : this.at - 1);
-      this.seek(way > 0 ? (this.moments[i + 1] ?? this.length) : (this.moments[i] ?? 0));
-      this.note();
+      this.go(way > 0 ? (this.moments[i + 1] ?? this.length) : (this.moments[i] ?? 0));
     },
-    scrub(event) {
+    go(t) {
       this.stop();
-      this.seek(Number(event.target.value));
+      this.seek(t);
       this.note();
     },
     key(event) {
       if (!this.window || isTaken(event.key, event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
       const speed = (by) => (this.speed = SPEEDS[Math.min(Math.max(SPEEDS.indexOf(this.speed) + by, 0), SPEEDS.length - 1)]);
-      const does = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), Home: () => this.seek(0), End: () => this.seek(this.length), "+": () => speed(1), "-": () => speed(-1) }[event.key];
+      const does = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), Home: () => this.go(0), End: () => this.go(this.length), "+": () => speed(1), "-": () => speed(-1) }[event.key];
       if (!does) return;
       event.preventDefault();
       does();
@@ -260,6 +261,8 @@ export default {
       const ground = getComputedStyle(document.body).backgroundColor;
       const drawn = this.chart.getRenderedCanvas({ pixelRatio: 2, backgroundColor: ground });
       const brush = drawn.getContext("2d");
+      brush.setTransform(1, 0, 0, 1, 0, 0); // ECharts leaves its own behind
+      brush.globalAlpha = 1;
       const from = 2 * this.chart.convertToPixel({ xAxisIndex: 0 }, this.at);
       brush.fillStyle = ground;
       brush.fillRect(from, 80, drawn.width - from, drawn.height - 136);
