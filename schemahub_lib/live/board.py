@@ -9,13 +9,12 @@ from decimal import Decimal
 from statistics import median
 from typing import Literal
 
+from schemahub_lib.analysis.money import money
 from schemahub_lib.analysis.ticks import BASIS_POINTS
 from schemahub_lib.live.feeds.base import Market, Quote, Status, Trade
 
 SECOND = 1_000_000  # microseconds
 HISTORY = 600  # samples of each market that are kept: one a second, the last ten minutes
-# Dollars and tokens that stand for one are compared with each other; a difference includes the token's own price.
-DOLLARS = frozenset({"USD", "USDT", "USDC", "FDUSD", "TUSD", "DAI", "PYUSD"})
 
 FeedState = Literal["connecting", "live", "polled", "down"]
 Doubt = Literal["halt", "stale feed", "gap"]
@@ -123,6 +122,8 @@ class Board:
         if row.line.state in ("connecting", "down"):
             why = f": {row.line.words}" if row.line.words else ""
             return "stale feed", f"the feed of {venue} is {row.line.state}{why}"
+        if row.line.state == "polled":
+            return "stale feed", f"{venue} is asked over REST every few seconds, as its feed is away"
         age = row.age(now)
         if age is not None and age > self.stale_after:
             return "stale feed", f"{venue} has not quoted {market} for {age:.0f} s"
@@ -149,7 +150,7 @@ class Board:
 
 def group(market: Market) -> tuple[str, str]:
     """What a market is compared with: the same asset in the same money."""
-    return market.base, "dollars" if market.quote in DOLLARS else market.quote
+    return market.base, money(market.quote)
 
 
 def deviation(mid: Decimal | None, middle: Decimal | None) -> float | None:

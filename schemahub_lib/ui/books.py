@@ -44,7 +44,7 @@ def add_page(lake: Lake) -> None:
     @ui.page("/books")
     def show(request: Request) -> None:
         values = {name: request.query_params.get(name, "").strip() for name in ("asset", "at")}
-        with page("Books"):
+        with page("Books", lake):
             _contents(lake, values)
 
 
@@ -80,12 +80,13 @@ def _depth(lake: Lake, asset: str, at: str) -> dict[str, Any]:
 
 
 def _told(book: Book) -> dict[str, Any]:
-    """Times in milliseconds since 1970, levels from low prices to high ones, with what is offered up to each."""
+    """Times in microseconds since 1970, levels from low prices to high ones, with what is offered up to each."""
     return {
         "exchange": book.exchange,
         "symbol": book.symbol,
         "quote": book.quote,
-        "fetched": _milliseconds(book.fetched_at),
+        "fetched": _microseconds(book.fetched_at),
+        "time": _microseconds(book.time) if book.time else None,
         "bid": book.bids.best,
         "ask": book.asks.best,
         "spread": book.spread,
@@ -101,5 +102,5 @@ def _steps(side: Side) -> list[list[float]]:
     return [[steps[0][0], 0.0], *steps] if steps else []
 
 
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def _microseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1e6)

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import orjson
+from markupsafe import escape
 from nicegui import ui
 from nicegui.element import Element
 from starlette.responses import Response
 
 from schemahub_lib.errors import sentence
+from schemahub_lib.tables.lake import Lake
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class Theme(Element, component="static/theme.js"):
 
 
 @contextmanager
-def page(title: str) -> Iterator[None]:
+def page(title: str, lake: Lake) -> Iterator[None]:
     """The page's head, and its main part as the block."""
     ui.page_title(f"{title} - SchemaHub")
     ui.colors(primary="#0b5cad")
@@ -42,7 +44,8 @@ def page(title: str) -> Iterator[None]:
                 if name == title:
                     link.props('aria-current="page"')
         ui.element("span").classes("grow")
-        ui.html('<span class="utc">all times are UTC</span>', sanitize=False)
+        place = escape(lake.settings.warehouse)
+        ui.html(f'<span class="place" title="{place}">{place}</span> all times are UTC', sanitize=False).classes("utc")
         Theme()
     with ui.element("div").props("id=main tabindex=-1").classes("main"):
         ui.html(f'<h1 class="title">{title}</h1>', sanitize=False)

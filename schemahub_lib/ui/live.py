@@ -114,7 +114,7 @@ def add_page(lake: Lake, record: bool) -> None:
 
     @ui.page("/live")
     def show() -> None:
-        with page("Live"):
+        with page("Live", lake):
             with ui.row().classes("choice"):
                 alert = ui.number("Alert at, bps", value=watch.thresholds.alert, min=1, step=1, precision=1)
                 alert.on_value_change(lambda chosen: watch.alert_at(chosen.value) if chosen.value else None)
@@ -188,7 +188,7 @@ def _rows(board: Board, now: int) -> Iterator[Json]:
             "deviation": None if doubt else _rounded(deviation(row.mid, middles.get(group(row.market)))),
             "quoted": row.quoted or None,
             "lag": None if row.lag is None else round(row.lag * 1000),
-            "state": doubt[0] if doubt else row.line.state,
+            "state": doubt[0] if doubt and row.line.state != "polled" else row.line.state,
             "words": doubt[1] if doubt else "",
         }
 

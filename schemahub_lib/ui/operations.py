@@ -26,7 +26,7 @@ def add_page(lake: Lake) -> None:
     @ui.page("/operations")
     def show() -> None:
         ui.add_head_html('<link rel="stylesheet" href="/schemahub/operations.css">')
-        with page("Operations"), ui.element("div").classes("panels"):
+        with page("Operations", lake), ui.element("div").classes("panels"):
             for panel in PANELS:
                 _add_panel(lake, panel, readers)
 

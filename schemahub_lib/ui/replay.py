@@ -119,7 +119,7 @@ def add_page(lake: Lake) -> None:
 
     @ui.page("/")
     def show(request: Request) -> None:
-        with page("Replay"):
+        with page("Replay", lake):
             _contents(lake, Choice.of(request.query_params))
 
 

@@ -154,6 +154,10 @@ def test_a_venue_that_is_halted_stale_or_has_a_gap_is_the_reason(board: Board) -
     board.status("kraken", Status(None, ""))
     board.moved("coinbase", "polled", "nothing came for 10 s")
     kraken.missing = 0
+    assert [(d.reason, d.words) for d in found(board, at=later)] == [
+        ("stale feed", "COINBASE is asked over REST every few seconds, as its feed is away")
+    ]
+    board.moved("coinbase", "live", "")
     assert [d.reason for d in found(board, at=later)] == ["real"]
 
 

@@ -128,7 +128,10 @@ def test_while_there_is_no_feed_quotes_and_trades_come_over_rest(simulator: Simu
     run_live(live, steps)
     assert "refused the connection with HTTP 404: there is no feed at this address" in line.words
     assert line.refused.keys() == {"BTC-XXX"}
-    assert live.board.doubt(row, row.quoted) is None
+    assert live.board.doubt(row, row.quoted) == (
+        "stale feed",
+        "COINBASE is asked over REST every few seconds, as its feed is away",
+    )
 
 
 def test_an_exchange_that_is_not_there_at_all_is_told_as_down(simulator: Simulator, lake_of: LakeOf) -> None:

@@ -49,18 +49,19 @@ def address(lake: Lake) -> Iterator[str]:
 
 
 def table(page: Page) -> dict[str, list[str]]:
-    """By venue: market, best bid, best ask, spread, levels, when it was fetched."""
+    """By venue: market, best bid, best ask, spread, when it was fetched and made, levels."""
     expect(page.locator(".venues tbody tr").first).to_be_visible()
     found = [row.locator("th, td").all_inner_texts() for row in page.locator(".venues tbody tr").all()]
-    return {cells[0].strip(): cells[1:7] for cells in found}
+    return {cells[0].strip(): [*cells[1:5], *cells[6:]] for cells in found}
 
 
 def told(book: Book) -> list[str]:
     numbers = (book.bids.best, book.asks.best)
     levels = len(book.bids.price) + len(book.asks.price)
     return [
-        *(book.symbol, *(f"{number:.10g}" for number in numbers), f"{book.spread:.2f}", str(levels)),
-        f"{book.fetched_at:%Y-%m-%d %H:%M:%S}",
+        *(book.symbol, *(f"{number:.10g}" for number in numbers), f"{book.spread:.2f}"),
+        *(f"{time:%Y-%m-%d %H:%M:%S.%f}" if time else "" for time in (book.fetched_at, book.time)),
+        str(levels),
     ]
 
 
@@ -97,7 +98,7 @@ def test_a_newer_snapshot_shows_by_itself(watched: Watched, lake: Lake, address:
 
 def test_an_empty_book_has_no_prices_and_a_crossed_one_says_so(watched: Watched, address: str) -> None:
     watched.page.goto(f"{address}?asset=MIR")
-    assert table(watched.page)["COINBASE"][:5] == ["MIR-USD", "none", "none", "", "0"]
+    assert table(watched.page)["COINBASE"][:4] == ["MIR-USD", "none", "none", ""]
     watched.page.goto(f"{address}?asset=ETH")
     assert table(watched.page)["COINBASE"][3] == "-487.80 crossed"
 

@@ -96,7 +96,7 @@ def test_it_pauses_and_goes_on(watched: Watched, address: str) -> None:
     page = watched.page
     go(page, address)
     page.get_by_role("button", name="pause").click()
-    expect(page.get_by_text(re.compile(r"paused at \d\d:\d\d:\d\d UTC"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"paused at \d\d:\d\d:\d\d\.\d{6} UTC"))).to_be_visible()
     stopped = cells(page, "bid")
     page.wait_for_timeout(1500)
     assert cells(page, "bid") == stopped
@@ -182,7 +182,7 @@ def test_an_alert_comes_when_a_difference_comes_to_its_threshold(
     page.get_by_label("Alert at, bps").press("Tab")
     simulator.set_faults({"binance:feed-gap": 1.0})  # its quotes stand, the others' move on
     told = page.get_by_role("log").get_by_role("listitem")
-    expect(told.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d \d+\.\d bps apart: buying"))
+    expect(told.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d{6} \d+\.\d bps apart: buying"))
     expect(page.locator(".found .fee-sized").first).to_be_visible()
 
 
@@ -222,6 +222,7 @@ def test_where_nobody_answers_the_page_says_so(chromium: Browser, tmp_path: Path
         watched.page.goto(f"{address}/live")
         expect(watched.page.get_by_text("Connecting to the exchanges …")).to_be_visible()
         expect(watched.page.get_by_role("alert")).to_contain_text("No feed could be reached: ws://127.0.0.1:1/")
+        expect(watched.page.get_by_text("There is nothing to compare")).to_be_visible()
 
 
 def test_with_record_the_trades_are_landed(chromium: Browser, simulator: Simulator, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def test_the_same_time_is_the_same_frame_and_what_is_later_is_hidden(watched: Wa
     for offset in (6_000_000, 6_000_000, 9_000_000):
         go(watched.page, address, t=str(offset))
         shown(watched.page)
+        expect(watched.page.locator(".movers")).to_be_visible()  # which moves the screen by its height
         screen = watched.page.locator(".screen")
         frames.append(screen.screenshot())
         box, curtain = screen.bounding_box(), watched.page.locator(".curtain").bounding_box()

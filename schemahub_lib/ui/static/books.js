@@ -20,12 +20,12 @@ export default {
     <div v-show="books.length">
     <div ref="chart" class="chart" role="img" aria-label="what is offered up to each price; the table below has the best prices"></div>
     <div class="list" tabindex="0" role="region" aria-label="the books in numbers"><table class="venues">
-      <thead><tr><th>venue</th><th>market</th><th class="number">best bid</th><th class="number">best ask</th><th class="number">spread, bps</th><th class="number">levels</th><th class="number">fetched</th><th class="number">age</th></tr></thead>
+      <thead><tr><th>venue</th><th>market</th><th class="number">best bid</th><th class="number">best ask</th><th class="number">spread, bps</th><th class="number">age</th><th class="number">fetched</th><th class="number">made by the exchange</th><th class="number">levels</th></tr></thead>
       <tbody><tr v-for="(book, n) in books">
         <th scope="row"><span class="dot" :style="{ background: colours[n % colours.length] }"></span>{{ book.exchange }}</th>
         <td>{{ book.symbol }}</td><td class="number">{{ book.bid ?? "none" }}</td><td class="number">{{ book.ask ?? "none" }}</td>
         <td class="number">{{ book.spread?.toFixed(2) }}{{ book.spread < 0 ? " crossed" : "" }}</td>
-        <td class="number">{{ book.levels }}</td><td class="number">{{ time(book.fetched) }}</td><td class="number">{{ age(now - book.fetched) }}</td>
+        <td class="number">{{ age(now - book.fetched / 1000) }}</td><td class="number">{{ time(book.fetched) }}</td><td class="number">{{ book.time ? time(book.time) : "" }}</td><td class="number">{{ book.levels }}</td>
       </tr></tbody>
     </table></div>
     </div>
@@ -54,7 +54,7 @@ export default {
   },
   methods: {
     age,
-    time: (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19).replace("T", " "),
+    time: (micros) => `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, 23).replace("T", " ")}${String(micros % 1000).padStart(3, "0")}`,
     look() {
       this.books = [];
       this.none = this.problem = "";

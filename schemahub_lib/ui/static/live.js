@@ -8,7 +8,7 @@ import { palette } from "/schemahub/palette.js";
 const KEPT = 600; // samples, as the server keeps
 const ALERTS = 100;
 
-const clock = (micros) => new Date(micros / 1000).toISOString().slice(11, 19);
+const clock = (micros) => `${new Date(Math.floor(micros / 1000)).toISOString().slice(11, 23)}${String(micros % 1000).padStart(3, "0")}`;
 const number = { comparator: (a, b) => (a ?? -Infinity) - (b ?? -Infinity), cellClass: "number", headerClass: "number", minWidth: 84 };
 const bps = ({ value }) => value?.toFixed(2) ?? "";
 const median = (values) => {
@@ -24,7 +24,7 @@ export default {
     <p v-if="problem" class="problem" role="alert">{{ problem }}</p>
     <p v-else-if="!shown" class="empty" role="status">Connecting to the exchanges …</p>
     <p v-else-if="unreached" class="problem" role="alert">No feed could be reached: {{ unreached }}</p>
-    <div v-show="shown">
+    <div v-show="shown" :class="{ stale: problem }">
       <ul class="feeds" aria-label="feeds"><li v-for="line in lines" :class="line.state" :title="line.words"><b>{{ line.exchange.toUpperCase() }}</b> {{ line.state }}<span v-if="line.words && line.state != 'live'">: {{ line.words }}</span><span v-if="line.missed">, {{ line.missed }} trades left out</span><span v-if="line.fetched">, {{ line.fetched }} fetched over REST</span><span v-if="line.unreadable">, {{ line.unreadable }} frames not understood</span><span v-for="(why, market) in line.refused">, refused {{ market || "a subscription" }}: {{ why }}</span></li></ul>
       <p v-if="unrecorded" class="problem" role="alert">Trades are not recorded now, and it is tried again: {{ unrecorded }}</p>
       <p v-else-if="recorded != null" class="words" role="status">{{ recorded.toLocaleString("en") }} trades recorded</p>
@@ -40,7 +40,8 @@ export default {
         <section aria-label="depth"><h3>Order books: what is offered up to each price</h3><Depth :asset="chosen.replace(' in dollars', '').replace(' in ', '-')"></Depth></section>
       </div>
       <h2>Where venues disagree</h2>
-      <p v-if="!found.length" class="empty">Nowhere: every pair of venues is less than 1 bps apart.</p>
+      <p v-if="!comparable" class="empty">There is nothing to compare: no asset is quoted at two venues now.</p>
+      <p v-else-if="!found.length" class="empty">Nowhere: every pair of venues is less than 1 bps apart.</p>
       <div v-else class="list" tabindex="0" role="region" aria-label="where venues disagree"><table class="found">
         <thead><tr><th>asset</th><th>cheaper at</th><th>dearer at</th><th class="number">apart, bps</th><th class="number">after fees, bps</th><th>reason</th><th>which is</th></tr></thead>
         <tbody><tr v-for="one in found" :key="one.key"><th scope="row">{{ one.asset }}</th><td>{{ one.cheap }}</td><td>{{ one.dear }}</td><td class="number">{{ one.apart.toFixed(1) }}</td><td class="number">{{ one.net.toFixed(1) }}</td><td><span class="reason" :class="one.reason.replace(' ', '-')">{{ one.reason }}</span></td><td>{{ one.words }}</td></tr></tbody>
@@ -50,7 +51,7 @@ export default {
       <div class="alerts" role="log" aria-label="alerts" tabindex="0"><ol><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol></div>
     </div>
   </section>`,
-  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null, unrecorded: "" }),
+  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null, unrecorded: "", comparable: false }),
   computed: {
     unreached() {
       const down = this.lines.filter((line) => line.state === "down");
@@ -108,6 +109,8 @@ export default {
         ],
         defaultColDef: { wrapHeaderText: true, autoHeaderHeight: true, flex: 1, resizable: true, suppressMovable: true },
         getRowId: ({ data }) => data.id,
+        // Else the way by the keyboard to what is below would be through each of the cells.
+        suppressCellFocus: true,
         onRowClicked: ({ data }) => (this.chosen = data.group),
         rowData: [],
         domLayout: "autoHeight",
@@ -140,7 +143,10 @@ export default {
       if (news.rows) this.put(news.rows);
       if (news.lines) this.lines = news.lines;
       if (news.recorded != null) [this.recorded, this.unrecorded] = [news.recorded, news.unrecorded];
-      if (news.found) this.found = news.found;
+      if (news.found) {
+        this.found = news.found;
+        this.comparable = [...this.rows.values()].some((row) => row.deviation != null) || news.found.length > 0;
+      }
       if (news.alerts) this.alerts = [...news.alerts, ...this.alerts].slice(0, ALERTS);
       if (news.samples) this.keep(news.samples);
       if (news.found) this.api.refreshCells({ columns: ["age"] });
