@@ -206,6 +206,7 @@ def _ticks(shown: Replay) -> dict[str, Any]:
         "future": shown.start > datetime.now(UTC),
         "trades": shown.trades,
         "thinned": shown.thinned,
+        "told": sentences(shown, []) if shown.thinned else None,
         "venues": [
             {
                 "exchange": venue.exchange,

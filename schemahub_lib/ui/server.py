@@ -35,7 +35,7 @@ def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> 
     books.add_page(lake)
     operations.add_page(lake)
     app.on_startup(lambda: asyncio.to_thread(_warm_up, lake))
-    logging.getLogger("uvicorn.error").addFilter(_waited_for)
+    logging.getLogger("uvicorn.error").addFilter(_news)
     with _listening(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/{'?token=TOKEN' if token else ''}", flush=True)
@@ -53,9 +53,11 @@ def serve(lake: Lake, host: str, port: int, token: str | None, record: bool) -> 
         )
 
 
-def _waited_for(record: logging.LogRecord) -> bool:
-    """False for what Starlette says when a browser goes away before it has a file that it asked for."""
-    return not (record.exc_info and str(record.exc_info[1]) == "No response returned.")
+def _news(record: logging.LogRecord) -> bool:
+    """False for what is said at length of a browser that goes away before it has what it asked for, and of a server
+    that does."""
+    said = str(record.exc_info[1]) if record.exc_info else record.getMessage()
+    return said != "No response returned." and "timeout graceful shutdown exceeded" not in said
 
 
 def _warm_up(lake: Lake) -> None:

@@ -65,7 +65,8 @@ def _trades(listing: Listing, start: datetime, end: datetime) -> pa.Table:
 def lake_where(warehouse: Path, trades: Iterable[tuple[datetime, float]]) -> Lake:
     """A lake in which one venue traded BTC at these times and prices, one coin each."""
     lake = Lake(Settings.load(warehouse=str(warehouse), environment={}))
-    told = {"exchange": "COINBASE", "symbol": "BTC-USD", "canonical_symbol": "BTC-USD", "base_asset": "BTC"}
+    told = {"exchange": "COINBASE", "symbol": "BTC-USD", "canonical_symbol": "BTC-USD"}
+    told |= {"base_asset": "BTC", "quote_asset": "USD"}
     rows = [
         told | {"trade_id": str(number), "price": price, "quantity": 1.0, "trade_ts": moment, "ingest_ts": moment}
         for number, (moment, price) in enumerate(trades)

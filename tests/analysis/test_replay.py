@@ -10,11 +10,12 @@ import pytest
 
 from schemahub_lib.analysis.replay import Replay, Venue, replay, sentences
 from schemahub_lib.analysis.ticks import Ticks
+from schemahub_lib.config import Settings
 from schemahub_lib.errors import UsageError
 from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.simulator.market import SECOND
 from schemahub_lib.tables.lake import Lake
-from tests.analysis.market import BURST, lake_with
+from tests.analysis.market import BURST, lake_where, lake_with
 from tests.e2e.pipelines import rows
 
 BEGUN = datetime.fromtimestamp(BURST.start_ns / SECOND, UTC)
@@ -60,6 +61,30 @@ def test_who_moved_first_is_who_does_in_the_simulated_market(lake: Lake) -> None
         assert other.behind is not None
         assert other.behind.sure
         assert 40 <= other.behind.ms <= 110
+
+
+def test_an_asset_is_shown_in_dollars_and_its_other_markets_by_their_symbols(tmp_path: Path) -> None:
+    lake = lake_where(tmp_path, [(BEGUN, 100.0)])
+    for exchange, quote, price in (("BINANCE", "USDT", 100.1), ("KRAKEN", "EUR", 92.0), ("BINANCE", "EUR", 92.1)):
+        trade = {"exchange": exchange, "symbol": f"BTC{quote}", "canonical_symbol": f"BTC-{quote}", "base_asset": "BTC"}
+        trade |= {"quote_asset": quote, "trade_id": "7", "price": price, "quantity": 1.0}
+        lake.append(TRADES_UNIFIED, [trade | {"trade_ts": BEGUN, "ingest_ts": BEGUN}])
+
+    def markets(name: str) -> list[tuple[str, str]]:
+        shown = replay(lake, name, BEGUN)
+        assert shown.trades == len(shown.venues)
+        return [(venue.exchange, venue.symbol) for venue in shown.venues]
+
+    assert markets("BTC") == [("BINANCE", "BTCUSDT"), ("COINBASE", "BTC-USD")]
+    assert markets("BTC-EUR") == [("BINANCE", "BTCEUR"), ("KRAKEN", "BTCEUR")]
+
+
+def test_where_nothing_is_for_dollars_an_assets_other_markets_are_shown(tmp_path: Path) -> None:
+    told = {"exchange": "KRAKEN", "symbol": "XBTEUR", "canonical_symbol": "BTC-EUR", "base_asset": "BTC"}
+    told |= {"quote_asset": "EUR", "trade_id": "7", "price": 92.0, "quantity": 1.0}
+    lake = Lake(Settings.load(warehouse=str(tmp_path), environment={}))
+    lake.append(TRADES_UNIFIED, [told | {"trade_ts": BEGUN, "ingest_ts": BEGUN}])
+    assert [venue.symbol for venue in replay(lake, "BTC", BEGUN).venues] == ["XBTEUR"]
 
 
 def test_it_can_be_one_venue(lake: Lake) -> None:

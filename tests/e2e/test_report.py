@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -53,6 +54,20 @@ def test_names_are_text_and_scripts_only_ours(report: Path) -> None:
     assert text.count("<script") == text.count("</script>") == 2
     assert "default-src &#39;none&#39;" in text
     assert "unsafe" not in text.partition("<title>")[0]
+
+
+def test_what_is_there_and_no_file_is_left_alone_and_a_link_is_followed(cli: Cli, lake: Lake, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "kept.html")
+    for name in ("pipe", "."):
+        done = cli("report", "--out", str(tmp_path / name), SCHEMAHUB_WAREHOUSE=lake.settings.warehouse)
+        assert done.code == 2
+        assert done.err.endswith(f"{tmp_path / name} cannot be written: it is there, and is no file\n")
+    assert (tmp_path / "pipe").is_fifo()
+    done = cli("report", "--out", str(tmp_path / "link"), SCHEMAHUB_WAREHOUSE=lake.settings.warehouse)
+    assert done.code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "kept.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_machines_get_the_rows(cli: Cli, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ export default {
         return;
       }
       try {
-        this.told = this.window.venues.length > 1 ? (await this.ask("movers", fetching)).told : [];
+        this.told = this.window.told ?? (this.window.venues.length > 1 ? (await this.ask("movers", fetching)).told : []);
       } catch (problem) {
         if (!fetching.signal.aborted) this.told = [`Who moved first is not known: ${problem.told || "the server does not answer"}`];
       }
