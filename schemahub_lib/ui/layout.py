@@ -44,8 +44,9 @@ def page(title: str, lake: Lake) -> Iterator[None]:
                 if name == title:
                     link.props('aria-current="page"')
         ui.element("span").classes("grow")
-        place = escape(lake.settings.warehouse)
-        ui.html(f'<span class="place" title="{place}">{place}</span> all times are UTC', sanitize=False).classes("utc")
+        whole = lake.settings.warehouse
+        place = f'<span class="place" title="{escape(whole)}">{escape("/".join(whole.split("/")[-2:]))}</span>'
+        ui.html(f"{place} all times are UTC", sanitize=False).classes("utc")
         Theme()
     with ui.element("div").props("id=main tabindex=-1").classes("main"):
         ui.html(f'<h1 class="title">{title}</h1>', sanitize=False)

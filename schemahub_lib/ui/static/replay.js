@@ -148,7 +148,7 @@ export default {
       const c = this.colours;
       const most = Math.sqrt(venues.reduce((top, venue) => venue.quantity.reduce((a, b) => (a > b ? a : b), top), 0));
       const axis = (grid, more) => ({ gridIndex: grid, axisLine: { lineStyle: { color: c.ink } }, axisLabel: { color: c.ink }, splitLine: { lineStyle: { color: c.line } }, nameTextStyle: { color: c.ink, align: "left" }, ...more });
-      const time = (grid, shown) => axis(grid, { type: "value", min: 0, max: length, splitLine: { show: false }, axisLabel: { show: shown, color: c.ink, hideOverlap: true, formatter: (t) => utc(start + t, length < 4e6 ? 3 : length < 6e7 ? 1 : 0) } });
+      const time = (grid, shown) => axis(grid, { type: "value", min: 0, max: length, splitLine: { show: false }, axisLabel: { show: shown, color: c.ink, hideOverlap: true, alignMaxLabel: "right", formatter: (t) => utc(start + t, length < 4e6 ? 3 : length < 6e7 ? 1 : 0) } });
       // A price holds until the next trade, or the window's end.
       const held = (times, values = []) => [...times.map((t, i) => [t, values[i]]), [length, values.at(-1)]];
       const line = (name, colour, grid, data, more) => ({ name, type: "line", step: "end", showSymbol: false, silent: true, color: colour, xAxisIndex: grid, yAxisIndex: grid, data, ...more });
