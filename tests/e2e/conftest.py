@@ -31,7 +31,7 @@ def assert_one_error(text: str, told: str) -> None:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """The command line in this process, on the shared Spark where there is one: `cli("status", SCHEMAHUB_…="…")`."""
-    for name in [name for name in os.environ if name.startswith(("SCHEMAHUB_", "AWS_"))]:
+    for name in [name for name in os.environ if name.startswith(("SCHEMAHUB_", "AWS_", "OPENLINEAGE_"))]:
         monkeypatch.delenv(name)
     root, own = logging.getLogger(), logging.getLogger("schemahub_lib")
     handlers, levels = root.handlers[:], (root.level, own.level)

@@ -69,6 +69,11 @@ def shown(page: Page) -> None:
         pause.click()
 
 
+def connected(page: Page) -> None:
+    """Wait until the page has its socket: what is typed before reaches nobody."""
+    expect(page.get_by_role("region", name="bursts found")).to_be_visible()
+
+
 def clock(page: Page) -> str:
     return page.locator("output.clock").inner_text()
 
@@ -177,6 +182,7 @@ def test_replay_again_plays_from_the_start(watched: Watched, address: str) -> No
     page = watched.page
     go(page, address, t="7000000")
     shown(page)
+    connected(page)
     assert clock(page) == f"{BEGUN + timedelta(seconds=7):%H:%M:%S.%f}"
     page.get_by_label("Window", exact=True).fill("6s")
     page.get_by_role("button", name="Replay", exact=True).click()
@@ -195,6 +201,7 @@ def test_a_day_of_the_calendar_is_its_midnight(watched: Watched, address: str) -
     page = watched.page
     go(page, address)
     shown(page)
+    connected(page)
     page.get_by_role("button", name="calendar").click()
     page.get_by_role("button", name="15", exact=True).click()
     expect(page.get_by_label("From (UTC)")).to_have_value(re.compile(r"\d{4}-\d\d-15T00:00:00Z"))
@@ -351,6 +358,7 @@ def test_a_file_is_named_by_letters_only(address: str) -> None:
 def test_a_window_chosen_by_hand_is_typed(watched: Watched, address: str) -> None:
     page = watched.page
     page.goto(address)
+    connected(page)
     page.get_by_label("Asset or symbol").fill("eth")
     page.get_by_label("From (UTC)").fill("2024-02-08 15:12:04.5")
     page.get_by_label("Window", exact=True).fill("3s")
