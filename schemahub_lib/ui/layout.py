@@ -21,7 +21,7 @@ from schemahub_lib.tables.lake import Lake
 log = logging.getLogger(__name__)
 
 PAGES = {"/": "Replay", "/live": "Live", "/books": "Books", "/operations": "Operations"}
-# Of what scripts ask: each may take what its limits allow.
+# Of what addresses are asked for: each may take what its limits allow.
 _AT_A_TIME = asyncio.Semaphore(2)
 T = TypeVar("T")
 
@@ -80,13 +80,18 @@ def filled(place: Element, what: Callable[[], T], show: Callable[[T], None], rea
     ui.timer(0, fill, once=True)
 
 
+async def asked(what: Callable[[], T]) -> T:
+    """What a function that reads tables returns, in a thread, when its turn has come."""
+    async with _AT_A_TIME:
+        return await asyncio.to_thread(what)
+
+
 async def answer(told: Callable[[], Any]) -> Response:
     """What a page's script asked for, as JSON; 400 and `{"error": words}` where it cannot be had."""
-    async with _AT_A_TIME:
-        try:
-            body, status = await asyncio.to_thread(told), 200
-        except Exception as error:  # noqa: BLE001 - the page says so, whatever it is
-            body, status = {"error": _told(error)}, 400
+    try:
+        body, status = await asked(told), 200
+    except Exception as error:  # noqa: BLE001 - the page says so, whatever it is
+        body, status = {"error": _told(error)}, 400
     return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type="application/json")
 
 

@@ -27,7 +27,7 @@ from schemahub_lib.pipeline.publishes import publishes
 from schemahub_lib.pipeline.query import DIALECT, PAGE, query
 from schemahub_lib.schemas import EVENTS, PRODUCTS, TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
-from schemahub_lib.ui.layout import answer, filled, page
+from schemahub_lib.ui.layout import answer, asked, filled, page
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +108,9 @@ def add_page(lake: Lake) -> None:
         return await answer(lambda: _movers(Choice.of(request.query_params).replay(lake)))
 
     @app.get("/replay/trades.csv")
-    def trades(request: Request) -> Response:
+    async def trades(request: Request) -> Response:
         try:
-            shown = Choice.of(request.query_params).replay(lake)
+            shown = await asked(lambda: Choice.of(request.query_params).replay(lake))
         except SchemaHubError as error:
             return Response(f"{error}\n", 400, media_type="text/plain")
         name = f"{re.sub(r'[^A-Z0-9]', '_', shown.asset)}_{shown.start:%Y%m%dT%H%M%S}{'_drawn' * shown.thinned}.csv"

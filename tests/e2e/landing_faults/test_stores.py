@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess, Popen
 
 import pytest
 
 from tests.e2e.aws_proxy import error, refusing
 from tests.e2e.landing_faults.conftest import BACKFILL, IDS, INGEST, Cli, half_way, store
-from tests.e2e.tape import Asked, TapeServer
+from tests.e2e.tape import TapeServer
 from tests.soak import PREFIX, PRODUCT, Place, assert_exact, begin, bucket, finish, landed
 
 # Checkpoints
@@ -203,6 +204,21 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_later(
 # Ctrl-C
 
 
+def interrupted(server: TapeServer, process: Popen[str], after: float) -> CompletedProcess[str]:
+    """What a command left that got Ctrl-C so many seconds after its 15th request, and ended within two."""
+    while len(server.asked) < 15 and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(after)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = finish(process)
+    took = time.monotonic() - started
+    assert ended.returncode == 130, ended.stderr
+    assert took < 2, f"{took:.2f} s"
+    assert "Traceback" not in ended.stderr
+    return ended
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "told"),
@@ -216,24 +232,10 @@ def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
     server: TapeServer, tmp_path: Path, command: tuple[str, ...], told: str
 ) -> None:
     place = Place.make(tmp_path, server, None)
-
-    def spoil(asked: Asked, body: bytes) -> None:
-        if len(server.asked) > 13:
-            time.sleep(5)
-
-    server.spoil = spoil
+    server.spoil = lambda asked, body: time.sleep(5) if len(server.asked) > 13 else None
     process = begin(place, 500, *command, *place.flags)
-    while len(server.asked) < 15 and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    ended = finish(process)
-    took = time.monotonic() - started
-    assert ended.returncode == 130, ended.stderr
-    assert took < 2, f"{took:.2f} s"
+    ended = interrupted(server, process, after=0.3)
     assert told in ended.stderr
-    assert "Traceback" not in ended.stderr
     kept = landed(place.store)
     assert len(kept) > 600, "what was fetched is landed, not thrown away"
     server.spoil = None
@@ -248,21 +250,7 @@ def test_ctrl_c_stops_within_two_seconds_and_says_how_to_go_on(
 def test_ctrl_c_stops_a_backfill_into_the_raw_table_within_two_seconds(server: TapeServer, tmp_path: Path) -> None:
     place = Place.make(tmp_path, server, None)
     command = ("backfill", "--to", "raw", "--products", PRODUCT, "--chunk-size", "100")
-
-    def spoil(asked: Asked, body: bytes) -> None:
-        if len(server.asked) > 13:
-            time.sleep(5)
-
-    server.spoil = spoil
+    server.spoil = lambda asked, body: time.sleep(5) if len(server.asked) > 13 else None
     process = begin(place, 500, *command)
-    while len(server.asked) < 15 and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(1)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    ended = finish(process)
-    took = time.monotonic() - started
-    assert ended.returncode == 130, ended.stderr
-    assert took < 2, f"{took:.2f} s"
+    ended = interrupted(server, process, after=1)
     assert "the same command goes on after it" in ended.stderr
-    assert "Traceback" not in ended.stderr
