@@ -5,10 +5,12 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from unittest import mock
 
 import pytest
 
 from schemahub_lib.cli import main
+from tests.e2e.support import NOT_INHERITED
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,21 @@ def assert_one_error(text: str, told: str) -> None:
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """The command line in this process, on the shared Spark where there is one: `cli("status", SCHEMAHUB_…="…")`."""
-    for name in [name for name in os.environ if name.startswith(("SCHEMAHUB_", "AWS_", "OPENLINEAGE_"))]:
-        monkeypatch.delenv(name)
     root, own = logging.getLogger(), logging.getLogger("schemahub_lib")
     handlers, levels = root.handlers[:], (root.level, own.level)
 
     def run(*arguments: str, **environment: str) -> Outcome:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
+        os.environ.update(environment)
         capsys.readouterr()
         code = main(list(arguments))
         return Outcome(code, *capsys.readouterr())
 
-    yield run
+    with mock.patch.dict(os.environ):  # all of it, as OpenLineage's client writes variables of its own there
+        for name in [name for name in os.environ if name.startswith(NOT_INHERITED)]:
+            del os.environ[name]
+        yield run
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])

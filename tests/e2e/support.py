@@ -13,11 +13,12 @@ from schemahub_lib.schemas import TRADES_UNIFIED
 from schemahub_lib.tables.lake import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
+NOT_INHERITED = ("SCHEMAHUB_", "AWS_", "OPENLINEAGE_")  # settings of who runs the tests
 
 
 def environment(urls: Mapping[str, str], warehouse: str | Path, **more: str) -> dict[str, str]:
     """The environment of a process that uses a simulator and a warehouse, and nothing of the caller's settings."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SCHEMAHUB_", "AWS_"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(NOT_INHERITED)}
     exchanges = {f"SCHEMAHUB_{name.upper()}_URL": url for name, url in urls.items()}
     return inherited | exchanges | {"SCHEMAHUB_WAREHOUSE": str(warehouse)} | more
 
