@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from schemahub_lib.errors import SchemaHubError, StateCorrupt, UsageError
 from schemahub_lib.exchanges import book_tables, raw_tables
@@ -27,9 +26,6 @@ from schemahub_lib.tables.maintenance import (
 )
 from schemahub_lib.tables.named import loaded
 from schemahub_lib.tables.state import read_state
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

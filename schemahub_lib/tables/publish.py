@@ -242,6 +242,8 @@ def tag(lake: Lake, table: str, name: str, snapshot_id: int) -> None:
     def move(found: IcebergTable) -> None:
         ref = found.refs().get(name)
         if ref is None or ref.snapshot_id != snapshot_id:
+            if found.snapshot_by_id(snapshot_id) is None:
+                raise SchemaHubError(f"snapshot {snapshot_id} is expired")
             with found.manage_snapshots() as changes:
                 changes.create_tag(snapshot_id, name)
 

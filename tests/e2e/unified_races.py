@@ -31,7 +31,7 @@ from schemahub_lib.tables.snapshots import figure
 from schemahub_lib.tables.state import is_mark, read_state
 from tests.e2e.pipelines import TARGET, unified
 from tests.e2e.raw_feed import DAYS, GARBAGE, PLANTED, VENUES, Feed, mappings, raw_table
-from tests.e2e.support import ROOT
+from tests.e2e.support import BRIEF_JVM, ROOT
 from tests.e2e.unified_writer import CALLING
 
 WRITERS = ("unify", "unify", "restate", "maintain")
@@ -89,8 +89,7 @@ class Writer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.unified_writer"],
             cwd=ROOT,
-            # Each lives for a few operations: compiling less saves a third of the work.
-            env=os.environ | aws | {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"},
+            env=os.environ | aws | BRIEF_JVM,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -315,3 +315,16 @@ def test_a_tag_moves(lake: Lake) -> None:
     table = lake.find(TRADES.name)
     assert table is not None
     assert table.metadata.refs["unified"].snapshot_id == published.snapshot_id
+
+
+def test_a_tag_to_a_snapshot_that_is_expired_is_not_tried_again_and_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = lake.ensure(TRADES)
+    with caplog.at_level("DEBUG", logger="schemahub_lib"):
+        tag(lake, TRADES.name, "unified", 1)
+    assert [record.getMessage() for record in caplog.records if "tag" in record.getMessage()] == [
+        f"{TRADES.name}: the tag unified could not be moved; the next run moves it (snapshot 1 is expired)"
+    ]
+    assert "failed" not in caplog.text
+    assert "unified" not in table.refresh().refs()
