@@ -25,9 +25,10 @@ def test_racing_and_killed_writers_leave_exactly_the_trades_and_show_no_half_pub
     profile: str, tmp_path: Path, aws: dict[str, str], writers: Fleet
 ) -> None:
     race = Race(place(profile, tmp_path / profile, aws), writers, random.Random(1))
-    race.run(lambda tally: tally.each(1), patience=60)
+    # The lock is waited for however slow the machine is: without it, as in the soak, most of the work is done again.
+    race.run(lambda tally: tally.each(1), patience=600)
     race.assert_no_branches()
-    race.run(lambda tally: tally.kills.total() >= 2, patience=60, kill_every=2)
+    race.run(lambda tally: tally.kills.total() >= 2, patience=600, kill_every=2)
     race.settle()
     race.assert_exact()
     assert race.tally.heads > 5, race.tally

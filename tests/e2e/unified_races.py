@@ -51,6 +51,11 @@ class Tally:
     heads: int = 0
     expired: int = 0
 
+    @property
+    def over(self) -> int:
+        """How many operations came to an end, or were killed."""
+        return self.ended.total() + self.kills.total()
+
     def of(self, status: str) -> int:
         return sum(count for (_, how), count in self.ended.items() if how == status)
 
@@ -296,7 +301,15 @@ class Race:
             if self._fleet.writers[slot].killed:
                 self._fleet.replace(slot)
             self._do(slot, self._order(slot))
-            time.sleep(self._rng.uniform(0, 1))
+            self._rest(slot)
+
+    def _rest(self, slot: int) -> None:
+        """Maintenance waits until another writer has come to its end: it expires what they read, so that on a machine
+        that is slow enough all would only begin anew."""
+        time.sleep(self._rng.uniform(0, 1))
+        done = self.tally.over
+        while WRITERS[slot] == "maintain" and self.tally.over == done and not self._over:
+            time.sleep(0.1)
 
     def _order(self, slot: int) -> dict[str, Any]:
         return {
@@ -323,11 +336,11 @@ class Race:
 
     def _beat(self, kill_every: float | None) -> None:
         now = time.monotonic()
-        if now >= self._next_feed:
+        if now >= self._next_feed and not self._over:
             self.feed.append(self._rng.choice(list(VENUES)))
-            if self.tally.ended["unify", "ok"] and self._rng.random() < 0.1:
+            if self.tally.ended["unify", "ok"] and self._rng.random() < 0.05:
                 self.feed.plant()
-            self._next_feed = now + self._rng.uniform(0.5, 3)
+            self._next_feed = now + self._rng.uniform(1, 5)
         busy = [writer for writer in self._fleet.writers if writer.busy]
         if kill_every is not None and now >= self._next_kill and len(busy) > 1:
             self._rng.choice(busy).kill()

@@ -107,9 +107,16 @@ def test_it_pauses_and_goes_on(watched: Watched, address: str) -> None:
 def test_it_filters_and_sorts(watched: Watched, address: str) -> None:
     page = watched.page
     go(page, address)
-    page.get_by_role("searchbox", name="filter the table").fill("kraken, BTC")
-    expect(page.locator(".ag-row [col-id=venue]")).to_have_text(["KRAKEN"])
-    page.get_by_role("searchbox", name="filter the table").fill("")
+    sought = page.get_by_role("searchbox", name="filter the table")
+    for words in ("kraken, BTC", "XBTUSD"):  # the exchange's own symbol is known too
+        sought.fill(words)
+        expect(page.locator(".ag-row [col-id=venue]")).to_have_text(["KRAKEN"])
+    nothing = page.get_by_text("no market fits the filter")
+    expect(nothing).to_be_hidden()
+    sought.fill("XMR")
+    expect(nothing).to_be_visible()
+    sought.fill("")
+    expect(nothing).to_be_hidden()
     expect(page.locator(".ag-row [col-id=venue]")).to_have_count(9)
     page.get_by_role("columnheader", name="bid", exact=True).click()
     page.get_by_role("button", name="pause").click()

@@ -31,7 +31,7 @@ export default {
       <div class="controls" role="group" aria-label="table">
         <button type="button" @click="toggle" :aria-pressed="String(paused)" class="play wide">{{ paused ? "resume" : "pause" }}</button>
         <label>filter <input type="search" v-model="filter" placeholder="BTC, kraken" aria-label="filter the table"></label>
-        <span class="words" role="status">{{ paused ? "paused at " + time + " UTC" : "" }}</span>
+        <span class="words" role="status">{{ paused ? "paused at " + time + " UTC" : empty ? "no market fits the filter" : "" }}</span>
       </div>
       <div ref="grid" class="grid"></div>
       <div class="controls"><h2>An asset at its venues</h2><label>asset <select v-model="chosen" aria-label="asset of the charts"><option v-for="group in groups">{{ group }}</option></select></label></div>
@@ -51,7 +51,7 @@ export default {
       <div class="alerts" role="log" aria-label="alerts" tabindex="0"><ol><li v-for="alert in alerts" :key="alert.time + alert.words"><time>{{ at(alert.time) }}</time> {{ alert.apart.toFixed(1) }} bps apart: {{ alert.words }}</li></ol></div>
     </div>
   </section>`,
-  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", recorded: null, unrecorded: "", comparable: false }),
+  data: () => ({ shown: false, problem: "", lines: [], found: [], alerts: [], groups: [], chosen: "", filter: "", paused: false, time: "", empty: false, recorded: null, unrecorded: "", comparable: false }),
   computed: {
     unreached() {
       const down = this.lines.filter((line) => line.state === "down");
@@ -94,7 +94,7 @@ export default {
       return {
         theme: AgGrid.themeQuartz.withPart(AgGrid.colorSchemeVariable).withParams({ spacing: 5, fontFamily: "inherit", backgroundColor: "var(--ground)", foregroundColor: "var(--ink)", headerBackgroundColor: "var(--soft)" }),
         columnDefs: [
-          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0, tooltipField: "symbol" }),
+          column("market", "market", { pinned: "left", width: 110, sort: "asc", sortIndex: 0, tooltipField: "symbol", getQuickFilterText: ({ data }) => `${data.market} ${data.symbol}` }),
           column("venue", "venue", { minWidth: 104, sort: "asc", sortIndex: 1 }),
           column("bid", "bid", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.bid && `${data.bid_size} at this price` }),
           column("ask", "ask", { ...number, minWidth: 104, tooltipValueGetter: ({ data }) => data.ask && `${data.ask_size} at this price` }),
@@ -117,7 +117,8 @@ export default {
         animateRows: false,
         suppressColumnVirtualisation: true,
         enableCellTextSelection: true,
-        overlayNoRowsTemplate: "no market fits the filter",
+        suppressNoRowsOverlay: true,
+        onModelUpdated: ({ api }) => (this.empty = !api.getDisplayedRowCount()),
       };
     },
     connect() {
