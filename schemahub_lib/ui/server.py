@@ -8,6 +8,9 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+# Whole, before threads read tables: sqlglot lets one use a dialect that another is still importing.
+import sqlglot.dialects.athena
+import sqlglot.dialects.duckdb  # noqa: F401
 from nicegui import app, ui
 
 from schemahub_lib.errors import SchemaHubError, UsageError

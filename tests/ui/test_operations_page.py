@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,6 +100,13 @@ def test_a_panel_is_read_again_when_asked(watched: Watched, tmp_path: Path) -> N
         failures.get_by_role("button", name="read Failures again").click()
         expect(failures.locator("tbody tr")).to_have_count(2)
         expect(failures).to_contain_text("no room left")
+
+
+def test_the_dialects_of_its_sql_are_there_before_threads_ask_for_them() -> None:
+    """A dialect that one thread is importing another has by halves: a panel then said NameError."""
+    code = "import sys, schemahub_lib.ui.server; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    assert {"sqlglot.dialects.athena", "sqlglot.dialects.duckdb"} <= set(loaded)
 
 
 def test_a_hostile_name_is_text(watched: Watched, address: str) -> None:
